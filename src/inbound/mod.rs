@@ -1,0 +1,1 @@
+//! Listeners, access, the session driver.

@@ -1,0 +1,75 @@
+//! Every fixed bound of the program, with its unit and its source; what an operator can set is in
+//! `config` instead. Relations between bounds are checked when the program is compiled.
+
+use std::time::Duration;
+
+/// Longest command line taken, in bytes with CRLF (RFC 5321 4.5.3.1.4 asks for at least 512).
+pub const COMMAND_LINE_BYTES_MAX: usize = 2_048;
+/// A command line that has grown to this many bytes without CRLF ends the session.
+pub const COMMAND_FLOOD_BYTES_MAX: usize = 64 * 1024;
+/// Longest reply line written, in bytes with CRLF (RFC 5321 4.5.3.1.5).
+pub const REPLY_LINE_BYTES_MAX: usize = 512;
+/// Longest local-part taken, in bytes. RFC 5321 4.5.3.1.1 allows 64; longer ones exist in the field.
+pub const LOCAL_PART_BYTES_MAX: usize = 256;
+/// Longest domain, in bytes as A-labels (RFC 1035 2.3.4, without the final dot).
+pub const DOMAIN_BYTES_MAX: usize = 253;
+/// Longest label of a domain, in bytes (RFC 1035 2.3.4).
+pub const LABEL_BYTES_MAX: usize = 63;
+/// Longest EHLO name that is kept, in bytes; the rest is cut.
+pub const HELO_BYTES_MAX: usize = 255;
+
+/// Read buffer of a session while commands are read, in bytes.
+pub const SESSION_READ_BYTES: usize = 8 * 1024;
+/// Read buffer of a session while message data is read, in bytes.
+pub const DATA_READ_BYTES: usize = 64 * 1024;
+/// Received fields at which a message is taken to loop (RFC 5321 6.3 asks for at least 100).
+pub const RECEIVED_FIELDS_MAX: usize = 100;
+/// Longest header section taken, in bytes.
+pub const HEADER_SECTION_BYTES_MAX: usize = 1024 * 1024;
+/// Most fields in a header section.
+pub const HEADER_FIELDS_MAX: usize = 10_000;
+
+/// Largest body kept inside the database, in bytes; larger ones are files (DESIGN 5.3: above this
+/// the database writes 4 to 5 times the body's size).
+pub const INLINE_BODY_BYTES_MAX: usize = 32 * 1024;
+/// Largest value that is ever put into the database, in bytes: sled turns pages above a quarter of
+/// a segment into files that it never syncs.
+pub const STORE_VALUE_BYTES_MAX: usize = 64 * 1024;
+/// Piece in which a large body is written to and read from its file, in bytes.
+pub const BODY_PIECE_BYTES: usize = 256 * 1024;
+/// Most changes of the store that share one flush.
+pub const COMMIT_GROUP_MAX: usize = 100;
+/// Most body bytes that share one flush.
+pub const COMMIT_GROUP_BYTES_MAX: usize = 4 * 1024 * 1024;
+/// Changes that may wait for the committer.
+pub const COMMIT_QUEUE_MAX: usize = 1_024;
+
+/// Longest reply of a remote host that is read, in bytes and in lines.
+pub const REMOTE_REPLY_BYTES_MAX: usize = 64 * 1024;
+/// See [`REMOTE_REPLY_BYTES_MAX`].
+pub const REMOTE_REPLY_LINES_MAX: usize = 1_000;
+/// What is kept of a remote's reply text, in bytes.
+pub const REPLY_TEXT_BYTES_MAX: usize = 2_048;
+/// Recipients that go into one outgoing transaction (RFC 5321 4.5.3.1.8 asks servers for 100).
+pub const TRANSACTION_RECIPIENTS_MAX: usize = 100;
+/// Address literals and hosts tried in one attempt, counted in hosts and in addresses.
+pub const ATTEMPT_HOSTS_MAX: usize = 5;
+/// See [`ATTEMPT_HOSTS_MAX`].
+pub const ATTEMPT_ADDRESSES_MAX: usize = 10;
+/// Longest CNAME chain followed.
+pub const CNAME_CHAIN_MAX: usize = 10;
+/// Header section of the original that a delivery report gives back, in bytes.
+pub const REPORT_HEADER_BYTES_MAX: usize = 64 * 1024;
+
+/// A client that was refused before the banner is listened to this long, so that the refusal
+/// reaches it and is not overtaken by a reset.
+pub const LINGER: Duration = Duration::from_secs(2);
+/// How long a client may take to read what we wrote.
+pub const WRITE_TIMEOUT: Duration = Duration::from_secs(60);
+
+const _: () = assert!(COMMAND_LINE_BYTES_MAX >= 512);
+const _: () = assert!(COMMAND_LINE_BYTES_MAX < SESSION_READ_BYTES);
+const _: () = assert!(SESSION_READ_BYTES <= DATA_READ_BYTES);
+const _: () = assert!(INLINE_BODY_BYTES_MAX < STORE_VALUE_BYTES_MAX);
+const _: () = assert!(BODY_PIECE_BYTES <= COMMIT_GROUP_BYTES_MAX);
+const _: () = assert!(REPLY_TEXT_BYTES_MAX < REMOTE_REPLY_BYTES_MAX);

@@ -1,0 +1,276 @@
+//! One recipient of one message, and the states of its life.
+
+use std::fmt;
+use std::net::SocketAddr;
+
+use super::address::Address;
+use super::enhanced_code::EnhancedCode;
+use super::reply::Reply;
+use super::time::UnixMillis;
+
+/// Which recipient of its message, counted from 0 in the order of RCPT.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct RecipientNo(pub u32);
+
+/// A recipient with all that is known about its delivery.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Recipient {
+    /// Which of its message.
+    pub no: RecipientNo,
+    /// Forward-path.
+    pub address: Address,
+    /// What has become of it.
+    pub state: RecipientState,
+    /// Attempts that ended with an answer or an error.
+    pub attempts: u32,
+    /// When the first of them ended.
+    pub first_attempt: Option<UnixMillis>,
+    /// When the last of them ended.
+    pub last_attempt: Option<UnixMillis>,
+    /// What the last of them gave.
+    pub last_answer: Option<Answer>,
+}
+
+impl Recipient {
+    /// A recipient to whom nothing has happened yet.
+    #[must_use]
+    pub fn new(no: RecipientNo, address: Address, state: RecipientState) -> Recipient {
+        Recipient {
+            no,
+            address,
+            state,
+            attempts: 0,
+            first_attempt: None,
+            last_attempt: None,
+            last_answer: None,
+        }
+    }
+}
+
+/// Where a recipient stands. Being attempted right now is no state of its own: that is known in
+/// memory only, so that a crash gives the claim back by itself.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum RecipientState {
+    /// Waits for its first attempt.
+    Queued {
+        /// Not before.
+        due: UnixMillis,
+    },
+    /// Was attempted, will be again.
+    Deferred {
+        /// Not before.
+        due: UnixMillis,
+    },
+    /// Waits to be released.
+    Held {
+        /// Who holds it.
+        by: HeldBy,
+    },
+    /// A remote host took it.
+    Delivered,
+    /// Refused for good.
+    Failed,
+    /// The lifetime ended before anyone took it.
+    Expired,
+    /// Taken out by the operator.
+    Purged,
+}
+
+/// Why a recipient is held.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum HeldBy {
+    /// It came in under `SMTP_MODE=hold`; released by a start in mode `deliver`.
+    Mode,
+    /// The operator said so; released only by the operator.
+    Operator,
+}
+
+impl RecipientState {
+    /// When the next attempt is due, if one is.
+    #[must_use]
+    pub fn due(&self) -> Option<UnixMillis> {
+        match *self {
+            RecipientState::Queued { due } | RecipientState::Deferred { due } => Some(due),
+            RecipientState::Held { .. }
+            | RecipientState::Delivered
+            | RecipientState::Failed
+            | RecipientState::Expired
+            | RecipientState::Purged => None,
+        }
+    }
+
+    /// Whether nothing more will happen.
+    #[must_use]
+    pub fn is_final(&self) -> bool {
+        match self {
+            RecipientState::Queued { .. }
+            | RecipientState::Deferred { .. }
+            | RecipientState::Held { .. } => false,
+            RecipientState::Delivered
+            | RecipientState::Failed
+            | RecipientState::Expired
+            | RecipientState::Purged => true,
+        }
+    }
+
+    /// Its name, for lists and metrics.
+    #[must_use]
+    pub fn name(&self) -> StateName {
+        match self {
+            RecipientState::Queued { .. } => StateName::Queued,
+            RecipientState::Deferred { .. } => StateName::Deferred,
+            RecipientState::Held { .. } => StateName::Held,
+            RecipientState::Delivered => StateName::Delivered,
+            RecipientState::Failed => StateName::Failed,
+            RecipientState::Expired => StateName::Expired,
+            RecipientState::Purged => StateName::Purged,
+        }
+    }
+}
+
+/// The states by name, as operators see them.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[expect(
+    missing_docs,
+    reason = "the names say it all; RecipientState has the meaning"
+)]
+pub enum StateName {
+    Queued,
+    Deferred,
+    Held,
+    Delivered,
+    Failed,
+    Expired,
+    Purged,
+}
+
+impl StateName {
+    /// All of them, in the order of a life.
+    pub const ALL: [StateName; 7] = [
+        StateName::Queued,
+        StateName::Deferred,
+        StateName::Held,
+        StateName::Delivered,
+        StateName::Failed,
+        StateName::Expired,
+        StateName::Purged,
+    ];
+
+    /// Lower case, as in JSON and metrics.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            StateName::Queued => "queued",
+            StateName::Deferred => "deferred",
+            StateName::Held => "held",
+            StateName::Delivered => "delivered",
+            StateName::Failed => "failed",
+            StateName::Expired => "expired",
+            StateName::Purged => "purged",
+        }
+    }
+}
+
+/// The host that was spoken to.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Remote {
+    /// Its name as MX or route gave it, or the literal.
+    pub host: Box<str>,
+    /// Where it was dialled.
+    pub address: SocketAddr,
+}
+
+impl fmt::Display for Remote {
+    /// `mx.example.org[192.0.2.1]:25`, as Postfix writes it.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(
+            f,
+            "{}[{}]:{}",
+            self.host,
+            self.address.ip(),
+            self.address.port()
+        )
+    }
+}
+
+/// What an attempt gave: a remote's reply, or our own words where no reply was had.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Answer {
+    /// Who gave it; `None` if no host was reached.
+    pub remote: Option<Remote>,
+    /// The Status of reports and logs.
+    pub status: EnhancedCode,
+    /// What kind of trouble, or none.
+    pub reason: Reason,
+    /// The remote's reply, word for word as far as it is safe to show.
+    pub reply: Option<Reply>,
+    /// Our own words: what happened, and which setting would change it. Empty beside a reply that
+    /// says it all.
+    pub detail: Box<str>,
+}
+
+/// Kinds of trouble, as the metric `delivery_attempts_total` names them.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Reason {
+    /// Delivered.
+    None,
+    /// Names could not be resolved.
+    Dns,
+    /// No connection, or it broke.
+    Connect,
+    /// STARTTLS or the certificate.
+    Tls,
+    /// The remote was too slow.
+    Timeout,
+    /// The remote asks to come again (greylisting).
+    Greylist,
+    /// One of our own rules.
+    Policy,
+    /// The remote said no.
+    Remote,
+    /// The remote does not speak SMTP.
+    Protocol,
+}
+
+impl Reason {
+    /// All of them.
+    pub const ALL: [Reason; 9] = [
+        Reason::None,
+        Reason::Dns,
+        Reason::Connect,
+        Reason::Tls,
+        Reason::Timeout,
+        Reason::Greylist,
+        Reason::Policy,
+        Reason::Remote,
+        Reason::Protocol,
+    ];
+
+    /// Lower case, as in metrics and logs.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Reason::None => "none",
+            Reason::Dns => "dns",
+            Reason::Connect => "connect",
+            Reason::Tls => "tls",
+            Reason::Timeout => "timeout",
+            Reason::Greylist => "greylist",
+            Reason::Policy => "policy",
+            Reason::Remote => "remote",
+            Reason::Protocol => "protocol",
+        }
+    }
+}
+
+impl Answer {
+    /// One line for logs and reports: the reply, or our own words.
+    #[must_use]
+    pub fn words(&self) -> String {
+        match (&self.reply, self.detail.is_empty()) {
+            (Some(reply), true) => reply.to_string(),
+            (Some(reply), false) => format!("{reply} ({})", self.detail),
+            (None, _) => self.detail.to_string(),
+        }
+    }
+}

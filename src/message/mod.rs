@@ -1,0 +1,1 @@
+//! The bytes of a message: header section, trace fields, delivery reports. Pure.

@@ -1,0 +1,107 @@
+//! The facts that are told, one variant each.
+
+use std::net::{IpAddr, SocketAddr};
+use std::time::Duration;
+
+use crate::mail::{Address, Answer, Destination, Message, QueueId, Recipient, UnixMillis};
+
+/// One fact. Borrowed from whoever decided it.
+#[derive(Clone, Copy, Debug)]
+pub enum Event<'a> {
+    /// The relay is up.
+    Started {
+        version: &'a str,
+        hostname: &'a str,
+        mode: &'a str,
+    },
+    /// A listener accepts.
+    Listening { address: SocketAddr, what: &'a str },
+    /// A port could not be bound, and we go on without it.
+    NotListening {
+        address: SocketAddr,
+        what: &'a str,
+        error: &'a str,
+    },
+    /// Something that the operator should know; `todo` says what to do about it.
+    Warning { what: &'a str, todo: &'a str },
+    /// Something that the operator must act on.
+    Alarm { what: &'a str, todo: &'a str },
+    /// A client was turned away before any command.
+    ClientRefused { client: IpAddr, reply: &'a str },
+    /// A client connected and was let in.
+    SessionStarted { client: IpAddr },
+    /// A session ended.
+    SessionEnded {
+        client: IpAddr,
+        messages: u64,
+        why: &'a str,
+    },
+    /// A command or a message was refused with 4yz or 5yz.
+    Rejected {
+        client: IpAddr,
+        what: RejectedWhat,
+        reply: &'a str,
+    },
+    /// A message is durable and the client has its 250.
+    Accepted {
+        message: &'a Message,
+        recipients: usize,
+        commit: Duration,
+    },
+    /// An attempt ended for one recipient; the verdict is durable.
+    Attempted {
+        id: QueueId,
+        before: &'a Recipient,
+        after: &'a Recipient,
+        answer: &'a Answer,
+        took: Duration,
+        arrival: UnixMillis,
+        now: UnixMillis,
+    },
+    /// A remote may have a message although we never saw its answer; it will be sent again.
+    PossibleDuplicate {
+        id: QueueId,
+        to: &'a Address,
+        remote: &'a str,
+    },
+    /// A recipient ran out of its lifetime without an attempt.
+    Expired {
+        id: QueueId,
+        recipient: &'a Recipient,
+    },
+    /// A delivery report was queued.
+    ReportQueued {
+        id: QueueId,
+        about: QueueId,
+        to: &'a Address,
+        recipients: usize,
+    },
+    /// A delivery report was owed to nobody.
+    ReportDropped { about: QueueId, why: &'a str },
+    /// A message that is over was removed.
+    Removed { id: QueueId },
+    /// A record or body is damaged; it was put aside.
+    Quarantined { id: Option<QueueId>, what: &'a str },
+    /// A destination could not be asked for its work.
+    DestinationTrouble {
+        destination: &'a Destination,
+        error: &'a str,
+    },
+    /// The process ends.
+    Stopping { why: &'a str },
+    /// Still waiting for something while stopping.
+    StillWaiting { what: &'a str, count: usize },
+    /// The process has ended its work.
+    Stopped { clean: bool },
+}
+
+/// What a client was refused.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[expect(missing_docs, reason = "SMTP verbs and phases")]
+pub enum RejectedWhat {
+    Command,
+    Mail,
+    Rcpt,
+    Data,
+    Message,
+}

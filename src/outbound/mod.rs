@@ -1,0 +1,1 @@
+//! Routes, DNS, connections, attempts.

@@ -1,0 +1,1 @@
+//! Builds everything, wires it, runs it, drains it.
