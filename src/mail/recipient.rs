@@ -113,6 +113,26 @@ impl RecipientState {
         }
     }
 
+    /// The one table of a recipient's life: whether `next` may follow. Final states are final; what
+    /// is held leaves that state by release or by the operator's hand, and does not age.
+    #[must_use]
+    pub fn may_become(&self, next: &RecipientState) -> bool {
+        use StateName::{Deferred, Delivered, Expired, Failed, Held, Purged, Queued};
+        match (self.name(), next.name()) {
+            // an earlier or later time for the first attempt
+            (Queued, Queued) => true,
+            // once attempted, always attempted
+            (Deferred, Queued) => false,
+            // attempts, the end of the lifetime, the operator
+            (Queued | Deferred, Deferred | Held | Delivered | Failed | Expired | Purged) => true,
+            // released as it was, held by another, given up by the operator
+            (Held, Queued | Deferred | Held | Failed | Purged) => true,
+            // nobody could take it, and waiting was not its own fault
+            (Held, Delivered | Expired) => false,
+            (Delivered | Failed | Expired | Purged, _) => false,
+        }
+    }
+
     /// Its name, for lists and metrics.
     #[must_use]
     pub fn name(&self) -> StateName {
@@ -271,6 +291,54 @@ impl Answer {
             (Some(reply), true) => reply.to_string(),
             (Some(reply), false) => format!("{reply} ({})", self.detail),
             (None, _) => self.detail.to_string(),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const NOW: UnixMillis = UnixMillis(1);
+    const QUEUED: RecipientState = RecipientState::Queued { due: NOW };
+    const DEFERRED: RecipientState = RecipientState::Deferred { due: NOW };
+    const HELD: RecipientState = RecipientState::Held {
+        by: HeldBy::Operator,
+    };
+    const ALL: [RecipientState; 7] = [
+        QUEUED,
+        DEFERRED,
+        HELD,
+        RecipientState::Delivered,
+        RecipientState::Failed,
+        RecipientState::Expired,
+        RecipientState::Purged,
+    ];
+
+    #[track_caller]
+    fn check(from: RecipientState, want: &[StateName]) {
+        let reached: Vec<StateName> = ALL
+            .iter()
+            .filter(|next| from.may_become(next))
+            .map(RecipientState::name)
+            .collect();
+        assert_eq!(reached, want, "from {from:?}");
+    }
+
+    #[test]
+    fn final_states_are_final_and_live_ones_go_on() {
+        use StateName::{Deferred, Delivered, Expired, Failed, Held, Purged, Queued};
+        check(
+            QUEUED,
+            &[Queued, Deferred, Held, Delivered, Failed, Expired, Purged],
+        );
+        check(
+            DEFERRED,
+            &[Deferred, Held, Delivered, Failed, Expired, Purged],
+        );
+        check(HELD, &[Queued, Deferred, Held, Failed, Purged]);
+        for state in ALL.into_iter().filter(RecipientState::is_final) {
+            check(state, &[]);
         }
     }
 }

@@ -82,6 +82,16 @@ pub enum Event<'a> {
     Removed { id: QueueId },
     /// A record or body is damaged; it was put aside.
     Quarantined { id: Option<QueueId>, what: &'a str },
+    /// The database was brought to a later schema.
+    Migrated { to: u32, what: &'a str },
+    /// The store was put in order after a crash or a change of routes.
+    Recovered {
+        messages: u64,
+        orphans: u64,
+        lines_mended: u64,
+        released: u64,
+        damaged: u64,
+    },
     /// A destination could not be asked for its work.
     DestinationTrouble {
         destination: &'a Destination,

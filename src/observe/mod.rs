@@ -4,9 +4,11 @@
 //! Promises: telling never waits and never fails the one who tells. Secrets and message text never
 //! enter an event; remote text comes as [`crate::mail::Reply`], which is safe to show.
 
+mod clock;
 mod event;
 mod log;
 
+pub use clock::wall_clock;
 pub use event::{Event, RejectedWhat};
 pub use log::{LogGuard, LogSetupError, start_log};
 

@@ -1,18 +1,56 @@
 //! The queue on disk. The only room that names sled.
 //!
 //! Promises: what [`Store::accept`] and [`Store::record`] have answered `Ok` to survives a power
-//! cut; a group of changes is wholly there or wholly not; whatever is read was checked by its CRC.
-//! The face speaks of messages, recipients and destinations only.
+//! cut; a change is wholly there or wholly not; whatever is read was checked by its CRC. The face
+//! speaks of messages, recipients and destinations only, so that a second engine can stand behind it.
+//!
+//! What it never does: decide about delivery, read configuration, or scan the queue while running.
+
+mod body_files;
+mod committer;
+mod counters;
+mod durable_flush;
+mod engine;
+mod group;
+mod health;
+mod intake;
+mod key;
+#[path = "../../migrations/mod.rs"]
+mod migrations;
+mod news;
+mod open;
+mod read;
+mod record;
+mod recovery;
 
 use std::path::PathBuf;
-use std::sync::Arc;
-use std::time::Duration;
+use std::sync::{Arc, Mutex, PoisonError};
+
+use tokio::sync::{mpsc, oneshot};
 
 use crate::config::Mode;
+use crate::mail::limits::COMMIT_QUEUE_MAX;
 use crate::mail::{
-    AddressDomain, BodyFacts, Destination, Message, QueueId, Recipient, RecipientNo, UnixMillis,
+    AddressDomain, Destination, Message, QueueId, Recipient, RecipientNo, UnixMillis,
 };
-use crate::observe::Events;
+use crate::observe::{Event, Events};
+
+pub use counters::Counts;
+pub use intake::{FinishedBody, Intake};
+pub use news::News;
+pub use open::OpenError;
+pub use read::BodyReader;
+
+use body_files::{BodyFiles, FileGuard};
+use committer::{Committer, Done, Work};
+use counters::Counters;
+use engine::{Engine, Trees};
+use group::Prepared;
+use health::Health;
+use news::NewsBoard;
+use open::QueueDirectory;
+use record::Place;
+use recovery::Recovery;
 
 /// How a store is opened.
 pub struct StoreOptions {
@@ -37,14 +75,24 @@ pub type DestinationOf = Arc<dyn Fn(&AddressDomain) -> Destination + Send + Sync
 
 /// The queue on disk. Cheap to clone.
 #[derive(Clone)]
-pub struct Store {}
+pub struct Store(Arc<Inner>);
 
-/// Why a store did not open.
-#[derive(Debug, thiserror::Error)]
-pub enum OpenError {}
+struct Inner {
+    work: mpsc::Sender<Work>,
+    engine: Arc<Engine>,
+    files: Arc<BodyFiles>,
+    counters: Arc<Counters>,
+    news: Arc<NewsBoard>,
+    health: Arc<Health>,
+    destination_of: DestinationOf,
+    events: Events,
+    /// How far [`Store::move_over_to_files`] has come in the order of closing times.
+    moved: Mutex<Vec<u8>>,
+    _directory: QueueDirectory,
+}
 
 /// Why a change was not made. Nothing of it is in the store, now or later.
-#[derive(Clone, Debug, thiserror::Error)]
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum CommitError {
     /// The disk is full, or nearly; come again.
     #[error("not enough disk space")]
@@ -58,12 +106,12 @@ pub enum CommitError {
 }
 
 /// Why something could not be read.
-#[derive(Clone, Debug, thiserror::Error)]
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum ReadError {
-    /// Damaged; it was put aside and told.
+    /// Damaged on disk: never to be sent, and not mended by trying again.
     #[error("damaged: {0}")]
     Damaged(String),
-    /// The disk or the database failed.
+    /// The disk or the database failed; it may work later.
     #[error("the store failed: {0}")]
     Failed(String),
 }
@@ -74,30 +122,23 @@ pub struct NewMessage {
     pub message: Message,
     /// At least one, numbered from 0.
     pub recipients: Vec<Recipient>,
-    /// The octets, from an [`Intake`].
+    /// The octets, from an [`Intake`]; `message.body` must be its facts.
     pub body: FinishedBody,
 }
-
-/// Where the octets of a message go while they come in: small ones stay in memory, larger ones are
-/// written to a file. Dropped before [`Store::accept`], nothing stays behind.
-pub struct Intake {}
-
-/// Octets that are complete; if they are in a file, that file is on disk.
-pub struct FinishedBody {}
 
 /// What one attempt made of one recipient.
 #[derive(Clone, Debug)]
 pub struct RecipientChange {
     /// Of which message.
     pub id: QueueId,
-    /// As it was read. If the store has another state by now, the change is not made.
+    /// As it was read. If the store has it otherwise by now, the change is not made.
     pub before: Recipient,
     /// As it is to be.
     pub after: Recipient,
 }
 
 /// One recipient in line.
-#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct DueItem {
     /// Its line.
     pub destination: Destination,
@@ -109,15 +150,6 @@ pub struct DueItem {
     pub no: RecipientNo,
 }
 
-/// What the committer put in line since it was last asked.
-#[derive(Debug, Default)]
-pub struct News {
-    /// Items, the latest last.
-    pub items: Vec<DueItem>,
-    /// Destinations of which more came than `items` has room for, with the earliest due time.
-    pub more: Vec<(Destination, UnixMillis)>,
-}
-
 /// What is needed for an attempt.
 #[derive(Debug)]
 pub struct Loaded {
@@ -127,151 +159,375 @@ pub struct Loaded {
     pub recipients: Vec<Recipient>,
 }
 
-/// The octets of a stored message, read piece by piece; the CRC is checked at the end.
-pub struct BodyReader {}
-
 impl Store {
-    /// Opens or creates the store, runs migrations, repairs what a crash left. Blocks.
-    pub fn open(_options: StoreOptions) -> Result<Store, OpenError> {
-        todo!()
+    /// Opens or creates the store, runs migrations, and repairs what a crash left. Blocks, for the
+    /// longer the more is queued if the last stop was no clean one.
+    pub fn open(options: StoreOptions) -> Result<Store, OpenError> {
+        let StoreOptions {
+            path,
+            destination_of,
+            routing_fingerprint,
+            mode,
+            min_free_space,
+            events,
+            now,
+        } = options;
+        let directory = QueueDirectory::open(&path)?;
+        let fail = |error| OpenError::Directory {
+            path: directory.bodies(),
+            error,
+        };
+        let files = Arc::new(BodyFiles::open(directory.bodies()).map_err(fail)?);
+        let trees = directory.open_database(&events)?;
+        let recovery = Recovery {
+            trees: &trees,
+            files: &files,
+            quarantine: &directory.quarantine(),
+            destination_of: &*destination_of,
+            routing_fingerprint: &routing_fingerprint,
+            mode,
+            now,
+            events: &events,
+        };
+        let database_error = |error: sled::Error| OpenError::Database {
+            path: path.clone(),
+            error: error.to_string(),
+        };
+        let counts = recovery.run().map_err(database_error)?;
+        let engine = Arc::new(Engine::new(directory.database(), trees));
+        let (counters, news) = (
+            Arc::new(Counters::new(counts)),
+            Arc::new(NewsBoard::default()),
+        );
+        let health = Arc::new(Health::new(path.clone(), min_free_space));
+        let (work, to_do) = mpsc::channel(COMMIT_QUEUE_MAX);
+        let committer = Committer {
+            engine: engine.clone(),
+            files: files.clone(),
+            counters: counters.clone(),
+            news: news.clone(),
+            health: health.clone(),
+            destination_of: destination_of.clone(),
+            routing_fingerprint,
+            events: events.clone(),
+        };
+        committer
+            .start(to_do)
+            .map_err(|error| OpenError::Directory { path, error })?;
+        let moved = Mutex::default();
+        Ok(Store(Arc::new(Inner {
+            work,
+            engine,
+            files,
+            counters,
+            news,
+            health,
+            destination_of,
+            events,
+            moved,
+            _directory: directory,
+        })))
     }
 
-    /// Room for the octets of message `id`; `recipients` give the file its name.
-    pub fn intake(&self, _id: QueueId, _recipients: &[Recipient]) -> Intake {
-        todo!()
+    /// Room for the octets of message `id`; its recipients give a file its name.
+    #[must_use]
+    pub fn intake(&self, id: QueueId, recipients: &[Recipient]) -> Intake {
+        let name = body_files::name(id, &body_files::recipients_hash(recipients.iter()));
+        Intake::new(self.0.files.clone(), name)
     }
 
-    /// `Some` while mail can't be taken: the store failed, or the disk is nearly full. Cheap.
+    /// Why mail can't be taken right now: the store failed, or the disk is nearly full. Cheap.
+    #[must_use]
     pub fn refuses_mail(&self) -> Option<CommitError> {
-        todo!()
+        self.0.health.refuses()
     }
 
-    /// Makes a message durable. After `Ok` power may go. If the future is dropped, the message may
+    /// How much is in the queue. Cheap.
+    #[must_use]
+    pub fn counts(&self) -> Counts {
+        self.0.counters.get()
+    }
+
+    /// Makes a message durable: after `Ok`, power may go. If the future is dropped, the message may
     /// or may not be taken.
-    pub async fn accept(&self, _new: NewMessage) -> Result<(), CommitError> {
-        todo!()
+    ///
+    /// # Panics
+    /// If the message has no recipients, or facts of another body: bugs of the caller.
+    pub async fn accept(&self, new: NewMessage) -> Result<(), CommitError> {
+        if let Some(refusal) = self.refuses_mail() {
+            return Err(refusal);
+        }
+        let prepared = Box::new(self.prepare(new));
+        self.ask(|done| Work::Accept(prepared, done)).await
     }
 
-    /// Makes verdicts durable together with the reports they call for. Returns, for each change in
-    /// order, whether it was made.
+    /// Makes verdicts durable together with the reports they call for. Says for each change, in
+    /// order, whether it is made; one that had been made before counts. If none had to be made, the
+    /// reports are not added either.
     pub async fn record(
         &self,
-        _changes: Vec<RecipientChange>,
-        _reports: Vec<NewMessage>,
+        changes: Vec<RecipientChange>,
+        reports: Vec<NewMessage>,
     ) -> Result<Vec<bool>, CommitError> {
-        todo!()
+        let reports = reports
+            .into_iter()
+            .map(|report| self.prepare(report))
+            .collect();
+        self.ask(|done| Work::Record(changes, reports, done)).await
     }
 
     /// Waits until there is [`News`]. Cancel-safe.
     pub async fn news_waiting(&self) {
-        todo!()
+        self.0.news.posted().await;
     }
 
     /// Takes the news. Returns at once.
+    #[must_use]
     pub fn take_news(&self) -> News {
-        todo!()
+        self.0.news.take()
     }
 
     /// Every destination with work, with its earliest due time: by seeking, not by scanning.
     pub async fn destinations(&self) -> Result<Vec<(Destination, UnixMillis)>, ReadError> {
-        todo!()
+        read::on_reader(&self.0.engine, read::destinations).await
     }
 
     /// The first `limit` items in a destination's line, due or not, in order of time.
     pub async fn line(
         &self,
-        _destination: &Destination,
-        _limit: usize,
+        destination: &Destination,
+        limit: usize,
     ) -> Result<Vec<DueItem>, ReadError> {
-        todo!()
+        let destination = destination.clone();
+        read::on_reader(&self.0.engine, move |trees| {
+            read::line(trees, &destination, limit)
+        })
+        .await
     }
 
     /// The message and those of the given recipients that are still in line; `None` if it is gone.
     pub async fn load(
         &self,
-        _id: QueueId,
-        _nos: &[RecipientNo],
+        id: QueueId,
+        nos: &[RecipientNo],
     ) -> Result<Option<Loaded>, ReadError> {
-        todo!()
+        let nos = nos.to_vec();
+        self.told(
+            read::on_reader(&self.0.engine, move |trees| read::load(trees, id, &nos)).await,
+            id,
+        )
     }
 
-    /// Opens the octets below the added header. Fails on a wrong length at once.
-    pub async fn body(&self, _message: &Message) -> Result<BodyReader, ReadError> {
-        todo!()
+    /// Opens the octets below the added header.
+    pub async fn body(&self, message: &Message) -> Result<BodyReader, ReadError> {
+        let (files, message, id) = (self.0.files.clone(), message.clone(), message.id);
+        let open = move |trees: &Trees| BodyReader::open(trees, &files, &message);
+        self.told(read::on_reader(&self.0.engine, open).await, id)
     }
 
-    /// The header section of a message below the added one, at most `limit` bytes, whole lines.
+    /// The header section of a message below the added one: whole lines, at most `limit` bytes,
+    /// without the empty line that ends it.
     pub async fn header_section(
         &self,
-        _message: &Message,
-        _limit: usize,
+        message: &Message,
+        limit: usize,
     ) -> Result<Vec<u8>, ReadError> {
-        todo!()
+        let mut body = self.body(message).await?;
+        let mut section = Vec::new();
+        let end = loop {
+            if let Some(end) = memchr::memmem::find(&section, b"\r\n\r\n") {
+                break end + 2;
+            }
+            if section.starts_with(b"\r\n") {
+                break 0;
+            }
+            if section.len() >= limit {
+                break section.len();
+            }
+            match body.next().await? {
+                Some(piece) => section.extend_from_slice(&piece),
+                None => break section.len(),
+            }
+        };
+        section.truncate(end.min(limit));
+        let whole = memchr::memrchr(b'\n', &section).map_or(0, |at| at + 1);
+        section.truncate(whole);
+        Ok(section)
     }
 
-    /// Up to `limit` messages that arrived before `before`, from `after` on, with those of their
-    /// recipients that are still in line (for expiry). Ordered by id.
+    /// Up to `limit` messages that arrived before `before` and have recipients in line, with these,
+    /// ordered by id; only those behind `after`.
     pub async fn arrived_before(
         &self,
-        _before: UnixMillis,
-        _after: Option<QueueId>,
-        _limit: usize,
+        before: UnixMillis,
+        after: Option<QueueId>,
+        limit: usize,
     ) -> Result<Vec<Loaded>, ReadError> {
-        todo!()
+        read::on_reader(&self.0.engine, move |trees| {
+            read::arrived_before(trees, before, after, limit)
+        })
+        .await
     }
 
-    /// Removes up to `limit` messages that have been over since before `until`; returns which.
+    /// Removes up to `limit` messages that have been over since before `until`, with everything that
+    /// belongs to them; says which.
     pub async fn remove_over(
         &self,
-        _until: UnixMillis,
-        _limit: usize,
+        until: UnixMillis,
+        limit: usize,
     ) -> Result<Vec<QueueId>, CommitError> {
-        todo!()
+        let removed = self
+            .ask(|done| Work::RemoveOver(until, limit, done))
+            .await?;
+        let (files, last) = (self.0.files.clone(), removed.ids.len() < limit);
+        let sweep = move || {
+            // What can't be removed now is an orphan, which a start after a crash removes.
+            removed
+                .files
+                .iter()
+                .for_each(|name| drop(files.remove(name)));
+            if last {
+                files.remove_empty_days(QueueId::first_of(until));
+            }
+            removed.ids
+        };
+        tokio::task::spawn_blocking(sweep)
+            .await
+            .map_err(|_| CommitError::Closed)
     }
 
-    /// Moves inline bodies of up to `limit` messages that have been over since before `until` into
-    /// files; returns how many were moved. Off the hot path.
+    /// Moves the inline bodies of up to `limit` messages that have been over since before `until`
+    /// into files, so that retained mail does not make the database large; says how many were looked
+    /// at. For quiet times.
     pub async fn move_over_to_files(
         &self,
-        _until: UnixMillis,
-        _limit: usize,
+        until: UnixMillis,
+        limit: usize,
     ) -> Result<usize, CommitError> {
-        todo!()
+        let store = self.clone();
+        let write = move || store.write_over_to_files(until, limit);
+        let written = tokio::task::spawn_blocking(write)
+            .await
+            .map_err(|_| CommitError::Closed)?;
+        let (moves, looked_at, cursor) = written?;
+        if !moves.is_empty() {
+            self.ask(|done| Work::MoveToFiles(moves, done)).await?;
+        }
+        *self.0.moved.lock().unwrap_or_else(PoisonError::into_inner) = cursor;
+        Ok(looked_at)
     }
 
     /// Writes out everything and marks a clean stop. No change is taken afterwards.
-    pub async fn close(&self, _grace: Duration) -> Result<(), CommitError> {
-        todo!()
+    pub async fn close(&self) -> Result<(), CommitError> {
+        self.ask(Work::Close).await
+    }
+
+    fn prepare(&self, new: NewMessage) -> Prepared {
+        assert_eq!(
+            new.message.body,
+            new.body.facts(),
+            "{}: facts of another body",
+            new.message.id
+        );
+        Prepared::new(new, &*self.0.destination_of)
+    }
+
+    async fn ask<T>(&self, work: impl FnOnce(Done<T>) -> Work) -> Result<T, CommitError> {
+        let (done, answer) = oneshot::channel();
+        self.0
+            .work
+            .send(work(done))
+            .await
+            .map_err(|_| CommitError::Closed)?;
+        answer.await.unwrap_or(Err(CommitError::Closed))
+    }
+
+    /// Tells of damage where it is met.
+    fn told<T>(&self, read: Result<T, ReadError>, id: QueueId) -> Result<T, ReadError> {
+        if let Err(ReadError::Damaged(what)) = &read {
+            self.0
+                .events
+                .emit(&Event::Quarantined { id: Some(id), what });
+        }
+        read
+    }
+
+    #[expect(
+        clippy::type_complexity,
+        reason = "moves, how many were looked at, where to go on"
+    )]
+    fn write_over_to_files(
+        &self,
+        until: UnixMillis,
+        limit: usize,
+    ) -> Result<(Vec<(QueueId, FileGuard)>, usize, Vec<u8>), CommitError> {
+        use std::io::Write as _;
+        let trees = self
+            .0
+            .engine
+            .trees()
+            .map_err(|error| CommitError::Failed(error.to_string()))?;
+        let mut cursor = self
+            .0
+            .moved
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .clone();
+        let end = key::closing(until, QueueId::first_of(UnixMillis(0))).to_vec();
+        let (mut moves, mut looked_at) = (Vec::new(), 0);
+        if cursor >= end {
+            return Ok((moves, looked_at, cursor));
+        }
+        for entry in trees.closing.range(cursor.clone()..end).keys().take(limit) {
+            let at = entry.map_err(|error| disk_error_of_sled(&error))?;
+            looked_at += 1;
+            cursor = [&at[..], &[0]].concat();
+            let Some((_, id)) = key::parse_closing(&at) else {
+                continue;
+            };
+            let Ok(Some(stored)) = read::message(&trees, id) else {
+                continue;
+            };
+            if stored.place != Place::Inline {
+                continue;
+            }
+            let Ok(Some(octets)) = trees.bodies.get(id.to_bytes()) else {
+                continue;
+            };
+            let recipients = read::recipients(&trees, id).unwrap_or_default();
+            let name = body_files::name(id, &body_files::recipients_hash(recipients.iter()));
+            // A file of this name is what an earlier move left that was cut off.
+            let written = self
+                .0
+                .files
+                .remove(&name)
+                .and_then(|()| self.0.files.create(&name))
+                .and_then(|mut file| {
+                    file.write_all(&octets)?;
+                    file.sync_data()
+                });
+            written.map_err(|error| disk_error(&error))?;
+            moves.push((id, FileGuard::new(self.0.files.clone(), name)));
+        }
+        Ok((moves, looked_at, cursor))
     }
 }
 
-impl Intake {
-    /// Append octets here, then call [`Intake::settle`].
-    pub fn buffer(&mut self) -> &mut Vec<u8> {
-        todo!()
-    }
-
-    /// Takes notice of what was appended; writes a piece to the file when there is enough of it.
-    pub async fn settle(&mut self) -> Result<(), CommitError> {
-        todo!()
-    }
-
-    /// Completes the octets; a file is durable afterwards.
-    pub async fn finish(self) -> Result<FinishedBody, CommitError> {
-        todo!()
+fn disk_error(error: &std::io::Error) -> CommitError {
+    match error.kind() {
+        std::io::ErrorKind::StorageFull
+        | std::io::ErrorKind::QuotaExceeded
+        | std::io::ErrorKind::FileTooLarge => CommitError::DiskFull,
+        _ => CommitError::Failed(error.to_string()),
     }
 }
 
-impl FinishedBody {
-    /// What is known about the octets.
-    pub fn facts(&self) -> BodyFacts {
-        todo!()
+fn disk_error_of_sled(error: &sled::Error) -> CommitError {
+    match error {
+        sled::Error::Io(io) => disk_error(io),
+        other => CommitError::Failed(other.to_string()),
     }
 }
 
-impl BodyReader {
-    /// The next piece; `None` after the last, and only if length and CRC were right.
-    pub async fn next(&mut self) -> Result<Option<bytes::Bytes>, ReadError> {
-        todo!()
-    }
-}
+#[cfg(test)]
+mod tests;

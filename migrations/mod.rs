@@ -1,0 +1,27 @@
+//! The steps that bring a database to today's schema, one module each, run in order by the store
+//! when it opens. A step may be run again after a crash in the middle of it, so it must come out the
+//! same; the version is written, durably, after each.
+
+mod m0001_first_schema;
+
+/// The schema that this program writes.
+pub(crate) const SCHEMA: u32 = 1;
+
+/// One step.
+pub(crate) struct Migration {
+    /// The schema that it leaves behind.
+    pub(crate) to: u32,
+    /// What it does, for the log.
+    pub(crate) what: &'static str,
+    /// Does it.
+    pub(crate) run: fn(&sled::Db) -> sled::Result<()>,
+}
+
+/// All steps, in order.
+pub(crate) const ALL: &[Migration] = &[Migration {
+    to: 1,
+    what: "creates the trees of the first schema",
+    run: m0001_first_schema::run,
+}];
+
+const _: () = assert!(ALL[ALL.len() - 1].to == SCHEMA);

@@ -1,0 +1,370 @@
+//! The one writer. Whatever waits when it looks becomes one group, applied in one transaction and
+//! made durable by one flush; while the flush runs, the next group gathers by itself, so there is no
+//! timer. Only after the flush is anyone told that their change is made.
+//!
+//! Errors of sled are sticky, so after one everybody in the group is told to come again, mail is
+//! refused, and the database is closed and opened anew until that succeeds. What the failed group
+//! would have added and the log has all the same is then taken out, since nobody was told of it.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::{Duration, Instant};
+
+use tokio::sync::{mpsc, oneshot};
+
+use crate::mail::limits::{COMMIT_GROUP_BYTES_MAX, COMMIT_GROUP_MAX};
+use crate::mail::{QueueId, UnixMillis};
+use crate::observe::{Event, Events, wall_clock};
+
+use super::body_files::{BodyFiles, FileGuard};
+use super::counters::Counters;
+use super::engine::{Engine, Trees};
+use super::group::{Changed, Group, Prepared};
+use super::health::Health;
+use super::news::NewsBoard;
+use super::record::{self, CleanStop};
+use super::{CommitError, DestinationOf, RecipientChange, disk_error_of_sled, key};
+
+/// Pause between attempts to open the database again.
+const REOPEN_PAUSE: Duration = Duration::from_millis(500);
+/// Over a flush that takes longer than this the process ends itself: the disk hangs or sled does,
+/// and a new start recovers all that was acknowledged.
+const FLUSH_STALL: Duration = Duration::from_secs(120);
+
+/// What the committer is asked to do, and whom to tell.
+pub(super) enum Work {
+    Accept(Box<Prepared>, Done<()>),
+    Record(Vec<RecipientChange>, Vec<Prepared>, Done<Vec<bool>>),
+    /// Remove messages that were over before a time, at most so many.
+    RemoveOver(UnixMillis, usize, Done<Removed>),
+    MoveToFiles(Vec<(QueueId, FileGuard)>, Done<usize>),
+    Close(Done<()>),
+}
+
+/// What [`Work::RemoveOver`] took out, and the files that are left for its caller to remove.
+#[derive(Default)]
+pub(super) struct Removed {
+    pub ids: Vec<QueueId>,
+    pub files: Vec<String>,
+}
+
+pub(super) type Done<T> = oneshot::Sender<Result<T, CommitError>>;
+
+impl Work {
+    fn weight(&self) -> (usize, usize) {
+        match self {
+            Work::Accept(new, _) => (1, new.weight()),
+            Work::Record(changes, reports, _) => (
+                changes.len() + reports.len(),
+                reports.iter().map(Prepared::weight).sum(),
+            ),
+            Work::RemoveOver(_, limit, _) => (*limit, 0),
+            Work::MoveToFiles(moves, _) => (moves.len(), 0),
+            Work::Close(_) => (COMMIT_GROUP_MAX, 0), // nothing comes behind it
+        }
+    }
+}
+
+/// Whom to tell when a group is durable.
+enum Pending {
+    Unit(Done<()>),
+    Made(Done<Vec<bool>>, Vec<bool>),
+    Removed(Done<Removed>, Removed),
+    Moved(Done<usize>, usize),
+}
+
+impl Pending {
+    /// That nobody waits any more is fine: the change is made all the same.
+    fn tell(self, error: Option<&CommitError>) {
+        fn say<T>(done: Done<T>, value: T, error: Option<&CommitError>) {
+            let _ = done.send(error.map_or(Ok(value), |error| Err(error.clone())));
+        }
+        match self {
+            Pending::Unit(done) => say(done, (), error),
+            Pending::Made(done, made) => say(done, made, error),
+            Pending::Removed(done, removed) => say(done, removed, error),
+            Pending::Moved(done, count) => say(done, count, error),
+        }
+    }
+}
+
+/// State of the committer's thread.
+pub(super) struct Committer {
+    pub engine: Arc<Engine>,
+    pub files: Arc<BodyFiles>,
+    pub counters: Arc<Counters>,
+    pub news: Arc<NewsBoard>,
+    pub health: Arc<Health>,
+    pub destination_of: DestinationOf,
+    pub routing_fingerprint: String,
+    pub events: Events,
+}
+
+impl Committer {
+    /// Starts the thread. It ends after [`Work::Close`], or when all senders are gone.
+    pub(super) fn start(self, work: mpsc::Receiver<Work>) -> std::io::Result<()> {
+        let finished = Arc::new(AtomicBool::new(false));
+        let (health, events, over) = (self.health.clone(), self.events.clone(), finished.clone());
+        std::thread::Builder::new()
+            .name("flush-watchdog".into())
+            .spawn(move || {
+                watch_flushes(&health, &events, &over);
+            })?;
+        std::thread::Builder::new()
+            .name("committer".into())
+            .spawn(move || {
+                let abort = AbortOnPanic {
+                    events: self.events.clone(),
+                };
+                self.run(work);
+                std::mem::forget(abort);
+                finished.store(true, Ordering::Relaxed);
+            })?;
+        Ok(())
+    }
+
+    fn run(self, mut work: mpsc::Receiver<Work>) {
+        while let Some(first) = work.blocking_recv() {
+            let (mut count, mut bytes) = first.weight();
+            let mut gathered = vec![first];
+            while count < COMMIT_GROUP_MAX && bytes < COMMIT_GROUP_BYTES_MAX {
+                let Ok(next) = work.try_recv() else { break };
+                let (more, more_bytes) = next.weight();
+                (count, bytes) = (count + more, bytes + more_bytes);
+                gathered.push(next);
+            }
+            let close = match gathered.pop() {
+                Some(Work::Close(done)) => Some(done),
+                Some(last) => {
+                    gathered.push(last);
+                    None
+                }
+                None => None,
+            };
+            self.commit(gathered);
+            if let Some(done) = close {
+                work.close();
+                let _ = done.send(self.close());
+                break;
+            }
+        }
+    }
+
+    /// One group: built, applied, flushed; then everybody is told.
+    fn commit(&self, gathered: Vec<Work>) {
+        let mut group = Group::default();
+        let mut pending = Vec::with_capacity(gathered.len());
+        let result = self
+            .engine
+            .trees()
+            .map_err(|error| CommitError::Failed(error.to_string()))
+            .and_then(|trees| {
+                let mut trouble = None;
+                for work in gathered {
+                    if let Err(error) = self.gather(&trees, work, &mut group, &mut pending) {
+                        trouble = Some(error);
+                    }
+                }
+                match trouble {
+                    None => self.make_durable(&trees, &group),
+                    Some(error) => Err(disk_error_of_sled(&error)),
+                }
+            });
+        match result {
+            Ok(()) => {
+                group
+                    .files
+                    .into_iter()
+                    .chain(group.files_moved)
+                    .for_each(FileGuard::keep);
+                self.counters.apply(&group.delta);
+                self.news.post(std::mem::take(&mut group.news));
+                pending.into_iter().for_each(|one| one.tell(None));
+            }
+            Err(error) => {
+                self.health.failed(&error);
+                self.events.emit(&Event::Alarm {
+                    what: &format!("a commit failed, no mail is accepted: {error}"),
+                    todo: "make space or mend the disk below SMTP_QUEUE_PATH; the store is opened again by itself",
+                });
+                let unconfirmed = std::mem::take(&mut group.added);
+                // The log may have these moves all the same; if not, the files are orphans.
+                group.files_moved.drain(..).for_each(FileGuard::keep);
+                drop(group);
+                pending.into_iter().for_each(|one| one.tell(Some(&error)));
+                self.reopen(&unconfirmed);
+            }
+        }
+    }
+
+    fn gather(
+        &self,
+        trees: &Trees,
+        work: Work,
+        group: &mut Group,
+        pending: &mut Vec<Pending>,
+    ) -> Result<(), sled::Error> {
+        match work {
+            Work::Accept(new, done) => {
+                pending.push(Pending::Unit(done));
+                group.add(*new);
+            }
+            Work::Record(changes, reports, done) => {
+                let mut made = Vec::with_capacity(changes.len());
+                let mut fresh = false;
+                for change in &changes {
+                    let changed =
+                        group.change(trees, change, &*self.destination_of, wall_clock())?;
+                    fresh |= changed == Changed::Now;
+                    made.push(changed != Changed::Not);
+                }
+                pending.push(Pending::Made(done, made));
+                // Reports came with the verdicts if these had been made before.
+                if fresh {
+                    reports.into_iter().for_each(|report| group.add(report));
+                }
+            }
+            Work::RemoveOver(until, limit, done) => {
+                let mut removed = Removed::default();
+                for entry in trees
+                    .closing
+                    .range(..key::closing(until, QueueId::first_of(UnixMillis(0))))
+                    .take(limit)
+                {
+                    let (key, _) = entry?;
+                    if let Some((_, id)) = key::parse_closing(&key) {
+                        removed.files.extend(group.remove(trees, id, Some(&key))?);
+                        removed.ids.push(id);
+                    }
+                }
+                pending.push(Pending::Removed(done, removed));
+            }
+            Work::MoveToFiles(moves, done) => {
+                let mut count = 0;
+                for (id, file) in moves {
+                    count += usize::from(group.move_to_file(trees, id, file)?);
+                }
+                pending.push(Pending::Moved(done, count));
+            }
+            Work::Close(_) => {
+                unreachable!("nothing is gathered behind a close, and run takes it off")
+            }
+        }
+        Ok(())
+    }
+
+    fn make_durable(&self, trees: &Trees, group: &Group) -> Result<(), CommitError> {
+        self.files
+            .sync_directories(
+                group
+                    .files
+                    .iter()
+                    .chain(&group.files_moved)
+                    .map(FileGuard::name),
+            )
+            .map_err(|error| super::disk_error(&error))?;
+        let flush = self.health.flush_begins();
+        let done = group.apply(trees).and_then(|()| trees.db.flush().map(drop));
+        drop(flush);
+        done.map_err(|error| disk_error_of_sled(&error))
+    }
+
+    /// Closes and opens the database until that succeeds, and takes out what nobody was told of.
+    fn reopen(&self, unconfirmed: &[QueueId]) {
+        loop {
+            if !self.engine.close() {
+                self.events.emit(&Event::Alarm {
+                    what: "a reader does not let go of the failed store; the process ends itself",
+                    todo: "let systemd start it again",
+                });
+                std::process::abort(); // crashing is our recovery path
+            }
+            std::thread::sleep(REOPEN_PAUSE);
+            if self.engine.reopen().is_ok() && self.take_out(unconfirmed).is_ok() {
+                break;
+            }
+        }
+        self.health.recovered();
+        self.events.emit(&Event::Warning {
+            what: "the store is open again",
+            todo: "",
+        });
+    }
+
+    fn take_out(&self, unconfirmed: &[QueueId]) -> Result<(), CommitError> {
+        let trees = self
+            .engine
+            .trees()
+            .map_err(|error| CommitError::Failed(error.to_string()))?;
+        let mut group = Group::default();
+        for &id in unconfirmed {
+            let there = trees.messages.contains_key(id.to_bytes());
+            if there.map_err(|error| disk_error_of_sled(&error))? {
+                super::recovery::remove_with_line(&trees, &mut group, id, &*self.destination_of)
+                    .map_err(|error| disk_error_of_sled(&error))?;
+            }
+        }
+        // Also without anything to take out: shows that the disk takes writes again.
+        trees
+            .meta
+            .insert("probe", &[0])
+            .map_err(|error| disk_error_of_sled(&error))?;
+        self.make_durable(&trees, &group)
+    }
+
+    /// Marks a clean stop and closes the database.
+    fn close(&self) -> Result<(), CommitError> {
+        let trees = self
+            .engine
+            .trees()
+            .map_err(|error| CommitError::Failed(error.to_string()))?;
+        let counts = self.counters.get();
+        let stop = CleanStop {
+            at_ms: wall_clock().0,
+            routing_fingerprint: self.routing_fingerprint.clone(),
+            messages: counts.messages,
+            bytes: counts.bytes,
+            recipients: counts.recipients,
+        };
+        let done = trees
+            .meta
+            .insert("clean_stop", record::seal_clean_stop(&stop))
+            .and_then(|_| trees.db.flush().map(drop));
+        drop(trees);
+        self.engine.close();
+        done.map_err(|error| disk_error_of_sled(&error))
+    }
+}
+
+/// Ends the process over a flush that does not come back.
+fn watch_flushes(health: &Health, events: &Events, over: &AtomicBool) {
+    while !over.load(Ordering::Relaxed) {
+        std::thread::sleep(Duration::from_millis(500));
+        health.look_at_disk();
+        if health
+            .flush_running_since()
+            .is_some_and(|since| Instant::now() > since + FLUSH_STALL)
+        {
+            events.emit(&Event::Alarm {
+                what: "a flush does not end; the process ends itself, nothing acknowledged is lost",
+                todo: "look at the disk below SMTP_QUEUE_PATH",
+            });
+            std::process::abort();
+        }
+    }
+}
+
+/// A committer that panicked must not leave a process behind that can't answer 250 any more.
+struct AbortOnPanic {
+    events: Events,
+}
+
+impl Drop for AbortOnPanic {
+    fn drop(&mut self) {
+        self.events.emit(&Event::Alarm {
+            what: "the committer panicked; the process ends itself, nothing acknowledged is lost",
+            todo: "let systemd start it again, and report the line above",
+        });
+        std::process::abort();
+    }
+}

@@ -1,0 +1,149 @@
+//! The database itself: how sled is configured, which trees there are, and the handle that readers
+//! and the committer share while it may have to be reopened.
+
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, PoisonError, RwLock};
+use std::time::{Duration, Instant};
+
+use super::ReadError;
+
+/// Fixed for ever in a database. Values of at most 1/128 of it never become blob files.
+const SEGMENT_BYTES: usize = 8 * 1024 * 1024;
+/// Not a hard bound: about 50 MiB more for each million records.
+const CACHE_BYTES: u64 = 32 * 1024 * 1024;
+/// How long readers may keep a database that must be reopened.
+const READERS_LEAVE: Duration = Duration::from_secs(60);
+
+const _: () = assert!(crate::mail::limits::STORE_VALUE_BYTES_MAX <= SEGMENT_BYTES / 128);
+
+/// The open database. Dropped with its last clone.
+pub(super) struct Trees {
+    pub db: sled::Db,
+    pub meta: sled::Tree,
+    pub messages: sled::Tree,
+    pub bodies: sled::Tree,
+    pub recipients: sled::Tree,
+    pub due: sled::Tree,
+    pub closing: sled::Tree,
+}
+
+/// sled gave up, by error or by panic.
+#[derive(Debug)]
+pub(super) enum SledTrouble {
+    /// Somebody else has it open.
+    Locked,
+    /// In sled's words.
+    Failed(String),
+}
+
+impl Trees {
+    /// Opens or creates the database in `path`. Blocks.
+    pub(super) fn open(path: &Path) -> Result<Trees, SledTrouble> {
+        remove_half_snapshots(path);
+        // On some damage sled panics instead of answering.
+        let opened = catch_unwind(AssertUnwindSafe(|| {
+            let db = sled::Config::new()
+                .path(path)
+                .segment_size(SEGMENT_BYTES)
+                .cache_capacity(CACHE_BYTES)
+                .flush_every_ms(None)
+                .use_compression(false)
+                .open()?;
+            Ok::<Trees, sled::Error>(Trees {
+                meta: db.open_tree("meta")?,
+                messages: db.open_tree("messages")?,
+                bodies: db.open_tree("bodies")?,
+                recipients: db.open_tree("recipients")?,
+                due: db.open_tree("due")?,
+                closing: db.open_tree("closing")?,
+                db,
+            })
+        }));
+        match opened {
+            Ok(Ok(trees)) => Ok(trees),
+            Ok(Err(error)) if locked(&error) => Err(SledTrouble::Locked),
+            Ok(Err(error)) => Err(SledTrouble::Failed(error.to_string())),
+            Err(_) => Err(SledTrouble::Failed(
+                "sled panicked; see the line above".into(),
+            )),
+        }
+    }
+
+    /// Blob files are never synced by sled, so there must be none.
+    pub(super) fn has_blobs(path: &Path) -> bool {
+        std::fs::read_dir(path.join("blobs")).is_ok_and(|mut entries| entries.next().is_some())
+    }
+}
+
+/// A full disk while opening leaves `snap.*.generating`, and then no later open succeeds.
+fn remove_half_snapshots(path: &Path) {
+    for entry in std::fs::read_dir(path).into_iter().flatten().flatten() {
+        let name = entry.file_name();
+        if name.as_encoded_bytes().starts_with(b"snap.")
+            && name.as_encoded_bytes().ends_with(b".generating")
+        {
+            let _ = std::fs::remove_file(entry.path()); // the open that follows tells if this mattered
+        }
+    }
+}
+
+/// sled has no variant for a lock held by another process; it says `Other`.
+fn locked(error: &sled::Error) -> bool {
+    matches!(error, sled::Error::Io(io) if io.kind() == std::io::ErrorKind::Other
+        && io.to_string().contains("could not acquire lock"))
+}
+
+/// The database behind a door: closed for a while when it has to be reopened.
+pub(super) struct Engine {
+    path: PathBuf,
+    trees: RwLock<Option<Arc<Trees>>>,
+}
+
+impl Engine {
+    pub(super) fn new(path: PathBuf, trees: Trees) -> Engine {
+        Engine {
+            path,
+            trees: RwLock::new(Some(Arc::new(trees))),
+        }
+    }
+
+    /// The open database, for one short piece of work: keep no clone.
+    pub(super) fn trees(&self) -> Result<Arc<Trees>, ReadError> {
+        let guard = self.trees.read().unwrap_or_else(PoisonError::into_inner);
+        guard
+            .clone()
+            .ok_or_else(|| ReadError::Failed("being reopened".into()))
+    }
+
+    /// Closes the database, once all readers have left. `false` if one stayed too long.
+    pub(super) fn close(&self) -> bool {
+        let taken = self
+            .trees
+            .write()
+            .unwrap_or_else(PoisonError::into_inner)
+            .take();
+        let Some(mut trees) = taken else { return true };
+        let until = Instant::now() + READERS_LEAVE;
+        loop {
+            match Arc::try_unwrap(trees) {
+                Ok(trees) => {
+                    drop(trees);
+                    return true;
+                }
+                Err(shared) if Instant::now() < until => {
+                    trees = shared;
+                    std::thread::sleep(Duration::from_millis(5));
+                }
+                Err(_) => return false,
+            }
+        }
+    }
+
+    /// Opens it again after [`Engine::close`].
+    pub(super) fn reopen(&self) -> Result<(), SledTrouble> {
+        let trees = Trees::open(&self.path)?;
+        *self.trees.write().unwrap_or_else(PoisonError::into_inner) = Some(Arc::new(trees));
+        Ok(())
+    }
+}

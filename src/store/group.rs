@@ -1,0 +1,331 @@
+//! Changes that will share one flush: collected as batches over all trees, applied in one
+//! transaction. Nothing of a group is visible before it is applied, so what the group itself has
+//! already changed is looked up here first.
+
+use std::collections::HashMap;
+
+use sled::transaction::{ConflictableTransactionError, TransactionError};
+use sled::{Batch, Transactional as _};
+
+use crate::mail::{
+    AddressDomain, Destination, QueueId, Recipient, RecipientNo, RecipientState, UnixMillis,
+};
+
+use super::body_files::FileGuard;
+use super::counters::Delta;
+use super::engine::Trees;
+use super::intake::{FinishedBody, Octets};
+use super::record::{self, Place, StoredMessage};
+use super::{DueItem, NewMessage, RecipientChange, key};
+
+/// A message made ready for the committer by whoever brings it, so that encoding is not done on
+/// the committer's thread.
+pub(super) struct Prepared {
+    pub id: QueueId,
+    pub size: u64,
+    record: Vec<u8>,
+    body: FinishedBody,
+    recipients: Vec<([u8; 20], Vec<u8>, RecipientState)>,
+    due: Vec<DueItem>,
+    arrival: UnixMillis,
+}
+
+impl Prepared {
+    /// # Panics
+    /// If there is no recipient, or recipients are not numbered from 0: bugs of the caller.
+    pub(super) fn new(
+        new: NewMessage,
+        destination_of: &dyn Fn(&AddressDomain) -> Destination,
+    ) -> Prepared {
+        let NewMessage {
+            message,
+            recipients,
+            body,
+        } = new;
+        assert!(
+            !recipients.is_empty(),
+            "{}: a message without recipients",
+            message.id
+        );
+        assert!(
+            recipients
+                .iter()
+                .zip(0..)
+                .all(|(rcpt, no)| rcpt.no == RecipientNo(no))
+        );
+        let (id, size, arrival) = (message.id, message.size(), message.arrival);
+        let place = match &body.octets {
+            Octets::Inline(_) => Place::Inline,
+            Octets::File(guard) => Place::File(guard.name().to_owned()),
+        };
+        let count = u32::try_from(recipients.len()).expect("numbered by u32, as asserted above");
+        let due = recipients
+            .iter()
+            .filter_map(|rcpt| due_item(id, rcpt, destination_of))
+            .collect();
+        let sealed = |rcpt: &Recipient| {
+            let key = key::recipient(id, rcpt.no);
+            (key, record::seal_recipient(&key, rcpt), rcpt.state)
+        };
+        Prepared {
+            id,
+            size,
+            recipients: recipients.iter().map(sealed).collect(),
+            record: record::seal_message(&StoredMessage {
+                message,
+                place,
+                recipients: count,
+            }),
+            body,
+            due,
+            arrival,
+        }
+    }
+
+    /// Bytes that this adds to a group.
+    pub(super) fn weight(&self) -> usize {
+        let recipients: usize = self
+            .recipients
+            .iter()
+            .map(|(_, record, _)| record.len())
+            .sum();
+        self.record.len() + self.body.inline_bytes() + recipients
+    }
+}
+
+/// The place of a recipient in its line, if it stands in one.
+pub(super) fn due_item(
+    id: QueueId,
+    rcpt: &Recipient,
+    destination_of: &dyn Fn(&AddressDomain) -> Destination,
+) -> Option<DueItem> {
+    let destination = destination_of(rcpt.address.domain());
+    rcpt.state.due().map(|due| DueItem {
+        destination,
+        due,
+        id,
+        no: rcpt.no,
+    })
+}
+
+/// Changes that will share one flush.
+#[derive(Default)]
+pub(super) struct Group {
+    messages: Batch,
+    bodies: Batch,
+    recipients: Batch,
+    due: Batch,
+    closing: Batch,
+    /// Recipients as this group leaves them.
+    changed: HashMap<[u8; 20], Recipient>,
+    pub delta: Delta,
+    pub news: Vec<DueItem>,
+    /// Messages that this group adds.
+    pub added: Vec<QueueId>,
+    /// Files of messages that this group adds: durable already, but for the directories that they
+    /// stand in.
+    pub files: Vec<FileGuard>,
+    /// Files to which this group moves bodies.
+    pub files_moved: Vec<FileGuard>,
+}
+
+impl Group {
+    /// Adds a message with its recipients.
+    pub(super) fn add(&mut self, new: Prepared) {
+        let id = new.id.to_bytes();
+        self.messages.insert(&id, new.record);
+        match new.body.octets {
+            Octets::Inline(octets) => self.bodies.insert(&id, octets),
+            Octets::File(guard) => self.files.push(guard),
+        }
+        if new.recipients.iter().all(|(_, _, state)| state.is_final()) {
+            self.closing.insert(&key::closing(new.arrival, new.id), &[]);
+        }
+        for (key, record, state) in new.recipients {
+            self.recipients.insert(&key, record);
+            self.delta.recipient_added(state.name());
+        }
+        for item in new.due {
+            self.due.insert(key::due(&item), &[]);
+            self.news.push(item);
+        }
+        self.delta.message_added(new.size);
+        self.added.push(new.id);
+    }
+
+    /// Changes a recipient, if it is as `change.before` says. `Ok(true)` also if it had been
+    /// changed in just this way before (an answer that was lost).
+    ///
+    /// # Panics
+    /// If the change is none that a life allows: a bug of the caller.
+    pub(super) fn change(
+        &mut self,
+        trees: &Trees,
+        change: &RecipientChange,
+        destination_of: &dyn Fn(&AddressDomain) -> Destination,
+        now: UnixMillis,
+    ) -> Result<Changed, sled::Error> {
+        let RecipientChange { id, before, after } = change;
+        assert_eq!(
+            (before.no, &before.address),
+            (after.no, &after.address),
+            "{id}: another recipient"
+        );
+        assert!(
+            before.state.may_become(&after.state),
+            "{id}: {before:?} can't become {after:?}"
+        );
+        let key = key::recipient(*id, before.no);
+        let current = self.recipient(trees, &key, before.no)?;
+        match current {
+            Some(current) if current == *after => return Ok(Changed::Before),
+            Some(current) if current == *before => {}
+            _ => return Ok(Changed::Not),
+        }
+        if let Some(item) = due_item(*id, before, destination_of) {
+            self.due.remove(key::due(&item));
+        }
+        if let Some(item) = due_item(*id, after, destination_of) {
+            self.due.insert(key::due(&item), &[]);
+            self.news.push(item);
+        }
+        self.recipients
+            .insert(&key, record::seal_recipient(&key, after));
+        self.delta.recipient_removed(before.state.name());
+        self.delta.recipient_added(after.state.name());
+        self.changed.insert(key, after.clone());
+        if after.state.is_final() && self.all_final(trees, *id)? {
+            self.closing.insert(&key::closing(now, *id), &[]);
+        }
+        Ok(Changed::Now)
+    }
+
+    /// Takes a message out, with everything that belongs to it. `closing` is its key there. Returns
+    /// the name of its file, if it has one: no record names it once this group is durable.
+    pub(super) fn remove(
+        &mut self,
+        trees: &Trees,
+        id: QueueId,
+        closing: Option<&[u8]>,
+    ) -> Result<Option<String>, sled::Error> {
+        let mut file = None;
+        if let Some(closing) = closing {
+            self.closing.remove(closing);
+        }
+        let key = id.to_bytes();
+        for entry in trees.recipients.scan_prefix(key) {
+            let (key, sealed) = entry?;
+            if let Some((_, no)) = key::parse_recipient(&key)
+                && let Ok(rcpt) = record::open_recipient(&key, no, &sealed)
+            {
+                self.delta.recipient_removed(rcpt.state.name());
+            }
+            self.recipients.remove(key);
+        }
+        if let Some(sealed) = trees.messages.get(key)?
+            && let Ok(stored) = record::open_message(id, &sealed)
+        {
+            self.delta.message_removed(stored.message.size());
+            if let Place::File(name) = stored.place {
+                file = Some(name);
+            }
+        }
+        self.messages.remove(&key);
+        self.bodies.remove(&key);
+        Ok(file)
+    }
+
+    /// Names a file as the place of a body that was inline. `false`, and the file goes, if the
+    /// message is no longer there or no longer inline.
+    pub(super) fn move_to_file(
+        &mut self,
+        trees: &Trees,
+        id: QueueId,
+        file: FileGuard,
+    ) -> Result<bool, sled::Error> {
+        let key = id.to_bytes();
+        let Some(sealed) = trees.messages.get(key)? else {
+            return Ok(false);
+        };
+        let Ok(mut stored) = record::open_message(id, &sealed) else {
+            return Ok(false);
+        };
+        if stored.place != Place::Inline {
+            return Ok(false);
+        }
+        stored.place = Place::File(file.name().to_owned());
+        self.messages.insert(&key, record::seal_message(&stored));
+        self.bodies.remove(&key);
+        self.files_moved.push(file);
+        Ok(true)
+    }
+
+    /// Applies everything at once; it is durable after the flush that follows.
+    pub(super) fn apply(&self, trees: &Trees) -> Result<(), sled::Error> {
+        let all = (
+            &trees.messages,
+            &trees.bodies,
+            &trees.recipients,
+            &trees.due,
+            &trees.closing,
+        );
+        let applied = all.transaction(|(messages, bodies, recipients, due, closing)| {
+            messages.apply_batch(&self.messages)?;
+            bodies.apply_batch(&self.bodies)?;
+            recipients.apply_batch(&self.recipients)?;
+            due.apply_batch(&self.due)?;
+            closing.apply_batch(&self.closing)?;
+            Ok::<(), ConflictableTransactionError<std::convert::Infallible>>(())
+        });
+        match applied {
+            Ok(()) => Ok(()),
+            Err(TransactionError::Storage(error)) => Err(error),
+            Err(TransactionError::Abort(never)) => match never {},
+        }
+    }
+
+    fn recipient(
+        &self,
+        trees: &Trees,
+        key: &[u8; 20],
+        no: RecipientNo,
+    ) -> Result<Option<Recipient>, sled::Error> {
+        if let Some(changed) = self.changed.get(key) {
+            return Ok(Some(changed.clone()));
+        }
+        let sealed = trees.recipients.get(key)?;
+        Ok(sealed.and_then(|sealed| record::open_recipient(key, no, &sealed).ok()))
+    }
+
+    /// Whether every recipient of a message is final, this group's changes included.
+    fn all_final(&self, trees: &Trees, id: QueueId) -> Result<bool, sled::Error> {
+        for entry in trees.recipients.scan_prefix(id.to_bytes()) {
+            let (key, sealed) = entry?;
+            let Some((_, no)) = key::parse_recipient(&key) else {
+                continue;
+            };
+            let changed = self.changed.get(&*key).map(|rcpt| rcpt.state.is_final());
+            let is_final = match changed {
+                Some(is_final) => is_final,
+                // A damaged recipient can't be waited for; verification tells of it.
+                None => record::open_recipient(&key, no, &sealed)
+                    .map_or(true, |rcpt| rcpt.state.is_final()),
+            };
+            if !is_final {
+                return Ok(false);
+            }
+        }
+        Ok(true)
+    }
+}
+
+/// What came of [`Group::change`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Changed {
+    /// It is part of this group.
+    Now,
+    /// It had been made before, in an earlier group.
+    Before,
+    /// The recipient is not as it was taken to be.
+    Not,
+}

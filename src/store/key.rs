@@ -1,0 +1,127 @@
+//! Keys of the trees, and back.
+
+use crate::mail::{Destination, QueueId, RecipientNo, UnixMillis};
+
+use super::DueItem;
+
+const ID_BYTES: usize = 16;
+const TAIL_BYTES: usize = 1 + 8 + ID_BYTES + 4;
+
+/// `recipients`: queue id, recipient number.
+pub(super) fn recipient(id: QueueId, no: RecipientNo) -> [u8; ID_BYTES + 4] {
+    let mut key = [0; ID_BYTES + 4];
+    key[..ID_BYTES].copy_from_slice(&id.to_bytes());
+    key[ID_BYTES..].copy_from_slice(&no.0.to_be_bytes());
+    key
+}
+
+/// Back from [`recipient`].
+pub(super) fn parse_recipient(key: &[u8]) -> Option<(QueueId, RecipientNo)> {
+    let (id, no) = key.split_first_chunk::<ID_BYTES>()?;
+    let no = u32::from_be_bytes(no.try_into().ok()?);
+    Some((QueueId::from_bytes(*id), RecipientNo(no)))
+}
+
+/// `messages`, `bodies`: queue id.
+pub(super) fn parse_message(key: &[u8]) -> Option<QueueId> {
+    Some(QueueId::from_bytes(key.try_into().ok()?))
+}
+
+/// `due`: destination, NUL, time, queue id, recipient number.
+pub(super) fn due(item: &DueItem) -> Vec<u8> {
+    let destination = item.destination.as_str().as_bytes();
+    let mut key = Vec::with_capacity(destination.len() + TAIL_BYTES);
+    key.extend_from_slice(destination);
+    key.push(0);
+    key.extend_from_slice(&item.due.0.to_be_bytes());
+    key.extend_from_slice(&recipient(item.id, item.no));
+    key
+}
+
+/// Back from [`due`].
+pub(super) fn parse_due(key: &[u8]) -> Option<DueItem> {
+    let name_len = key.len().checked_sub(TAIL_BYTES)?;
+    let (name, tail) = key.split_at(name_len);
+    let (time, tail) = tail.strip_prefix(&[0])?.split_first_chunk::<8>()?;
+    let (id, no) = parse_recipient(tail)?;
+    Some(DueItem {
+        destination: Destination::from_stored(std::str::from_utf8(name).ok()?),
+        due: UnixMillis(u64::from_be_bytes(*time)),
+        id,
+        no,
+    })
+}
+
+/// Where a destination's line begins in `due`.
+pub(super) fn line_start(destination: &Destination) -> Vec<u8> {
+    let mut key = destination.as_str().as_bytes().to_vec();
+    key.push(0);
+    key
+}
+
+/// Where it ends: the first key that belongs to no item of this destination or an earlier one.
+pub(super) fn line_end(destination: &Destination) -> Vec<u8> {
+    let mut key = destination.as_str().as_bytes().to_vec();
+    key.push(1);
+    key
+}
+
+/// `closing`: time, queue id.
+pub(super) fn closing(at: UnixMillis, id: QueueId) -> [u8; 8 + ID_BYTES] {
+    let mut key = [0; 8 + ID_BYTES];
+    key[..8].copy_from_slice(&at.0.to_be_bytes());
+    key[8..].copy_from_slice(&id.to_bytes());
+    key
+}
+
+/// Back from [`closing`].
+pub(super) fn parse_closing(key: &[u8]) -> Option<(UnixMillis, QueueId)> {
+    let (time, id) = key.split_first_chunk::<8>()?;
+    let id = QueueId::from_bytes(id.try_into().ok()?);
+    Some((UnixMillis(u64::from_be_bytes(*time)), id))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::mail::AddressDomain;
+
+    fn item(domain: &str, due: u64) -> DueItem {
+        DueItem {
+            destination: Destination::of_domain(&AddressDomain::parse(domain).unwrap()),
+            due: UnixMillis(due),
+            id: QueueId::new(UnixMillis(7), 9),
+            no: RecipientNo(3),
+        }
+    }
+
+    #[test]
+    fn keys_come_back_as_they_went() {
+        for domain in ["a.test", "[IPv6:::1]", "[127.0.0.1]"] {
+            let want = item(domain, 0x0102_0304);
+            assert_eq!(parse_due(&due(&want)), Some(want));
+        }
+        assert_eq!(parse_due(b"short"), None);
+        let id = QueueId::new(UnixMillis(1), 2);
+        assert_eq!(
+            parse_closing(&closing(UnixMillis(5), id)),
+            Some((UnixMillis(5), id))
+        );
+        assert_eq!(
+            parse_recipient(&recipient(id, RecipientNo(8))),
+            Some((id, RecipientNo(8)))
+        );
+    }
+
+    #[test]
+    fn a_line_is_ordered_by_time_and_holds_no_other_destination() {
+        let (early, late) = (due(&item("a.test", 255)), due(&item("a.test", 256)));
+        assert!(early < late);
+        let a = &item("a.test", 0).destination;
+        assert!(line_start(a) < early && late < line_end(a));
+        for other in ["a.test.b", "a.tes", "a.testa", "a.test-b"] {
+            let key = due(&item(other, 256));
+            assert!(key < line_start(a) || line_end(a) <= key, "{other}");
+        }
+    }
+}

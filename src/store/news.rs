@@ -1,0 +1,95 @@
+//! What the committer has put in line, for the dispatcher to pick up. Bounded: beyond a number of
+//! items only the destinations are remembered, whose lines can be read.
+
+use std::collections::HashMap;
+use std::sync::{Mutex, PoisonError};
+
+use tokio::sync::Notify;
+
+use crate::mail::{Destination, UnixMillis};
+
+use super::DueItem;
+
+/// Items that may wait to be picked up.
+const ITEMS_MAX: usize = 4_096;
+
+/// What came since the dispatcher last asked.
+#[derive(Debug, Default)]
+pub struct News {
+    /// Items put in line, the latest last.
+    pub items: Vec<DueItem>,
+    /// Destinations that got more than `items` had room for, each with its earliest new due time.
+    pub more: Vec<(Destination, UnixMillis)>,
+}
+
+#[derive(Default)]
+pub(super) struct NewsBoard {
+    waiting: Mutex<Waiting>,
+    notify: Notify,
+}
+
+#[derive(Default)]
+struct Waiting {
+    items: Vec<DueItem>,
+    more: HashMap<Destination, UnixMillis>,
+}
+
+impl NewsBoard {
+    pub(super) fn post(&self, items: Vec<DueItem>) {
+        if items.is_empty() {
+            return;
+        }
+        let mut waiting = self.lock();
+        for item in items {
+            if waiting.items.len() < ITEMS_MAX {
+                waiting.items.push(item);
+            } else {
+                let earliest = waiting.more.entry(item.destination).or_insert(item.due);
+                *earliest = item.due.min(*earliest);
+            }
+        }
+        drop(waiting);
+        self.notify.notify_one();
+    }
+
+    /// Ends once something was posted after the last time it ended. Cancel-safe.
+    pub(super) async fn posted(&self) {
+        self.notify.notified().await;
+    }
+
+    pub(super) fn take(&self) -> News {
+        let Waiting { items, more } = std::mem::take(&mut *self.lock());
+        News {
+            items,
+            more: more.into_iter().collect(),
+        }
+    }
+
+    fn lock(&self) -> std::sync::MutexGuard<'_, Waiting> {
+        self.waiting.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::mail::{AddressDomain, QueueId, RecipientNo};
+
+    #[test]
+    fn beyond_the_bound_only_destinations_are_kept() {
+        let board = NewsBoard::default();
+        let destination = Destination::of_domain(&AddressDomain::parse("a.test").unwrap());
+        let item = |due| DueItem {
+            destination: destination.clone(),
+            due: UnixMillis(due),
+            id: QueueId::new(UnixMillis(due), 0),
+            no: RecipientNo(0),
+        };
+        board.post((0..ITEMS_MAX as u64).map(item).collect());
+        board.post(vec![item(9), item(7), item(8)]);
+        let news = board.take();
+        assert_eq!(news.items.len(), ITEMS_MAX);
+        assert_eq!(news.more, [(destination.clone(), UnixMillis(7))]);
+        assert!(board.take().items.is_empty());
+    }
+}
