@@ -7,6 +7,7 @@ use crate::mail::{Address, Answer, Destination, Message, QueueId, Recipient, Uni
 
 /// One fact. Borrowed from whoever decided it.
 #[derive(Clone, Copy, Debug)]
+#[expect(missing_docs, reason = "fields are named as in the log, where an operator meets them")]
 pub enum Event<'a> {
     /// The relay is up.
     Started {
@@ -114,4 +115,18 @@ pub enum RejectedWhat {
     Rcpt,
     Data,
     Message,
+}
+
+impl RejectedWhat {
+    /// Lower case, as in the log.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            RejectedWhat::Command => "command",
+            RejectedWhat::Mail => "mail",
+            RejectedWhat::Rcpt => "rcpt",
+            RejectedWhat::Data => "data",
+            RejectedWhat::Message => "message",
+        }
+    }
 }

@@ -1,18 +1,19 @@
 //! Events as log lines, through `tracing`. Lines are written by a thread of their own: a slow
 //! reader of our log costs lines, never mail.
 
-use std::io::Write as _;
-
-use tracing::{error, info, warn};
+use tracing::{debug, error, info, warn};
 use tracing_appender::non_blocking::{NonBlockingBuilder, WorkerGuard};
 use tracing_subscriber::EnvFilter;
 
 use crate::config::{LogConfig, LogFormat};
+use crate::mail::{Client, RecipientState};
 
 use super::event::Event;
+use super::logfmt::Logfmt;
 
-/// Lines that may wait to be written; more are lost, and counted by the writer.
+/// Lines that may wait to be written; more are lost.
 const LINES_WAITING_MAX: usize = 16 * 1024;
+const WRITE_BUFFER_BYTES: usize = 64 * 1024;
 
 /// Writes out what is waiting when it is dropped; keep it until the end.
 #[derive(Debug)]
@@ -36,7 +37,7 @@ pub enum LogSetupError {
 /// Starts the log on standard error.
 pub fn start_log(config: &LogConfig) -> Result<LogGuard, LogSetupError> {
     let filter = EnvFilter::try_new(&config.filter)?;
-    let stderr = std::io::BufWriter::with_capacity(64 * 1024, std::io::stderr());
+    let stderr = std::io::BufWriter::with_capacity(WRITE_BUFFER_BYTES, std::io::stderr());
     let (writer, worker) = NonBlockingBuilder::default()
         .lossy(true)
         .buffered_lines_limit(LINES_WAITING_MAX)
@@ -45,12 +46,11 @@ pub fn start_log(config: &LogConfig) -> Result<LogGuard, LogSetupError> {
     let lines = tracing_subscriber::fmt()
         .with_env_filter(filter)
         .with_target(false)
+        .with_ansi(false)
         .with_writer(writer);
     let done = match config.format {
-        LogFormat::Text | LogFormat::Logfmt => {
-            let _ = std::io::stderr().flush();
-            lines.with_ansi(false).try_init()
-        }
+        LogFormat::Text => lines.try_init(),
+        LogFormat::Logfmt => lines.event_format(Logfmt).try_init(),
         LogFormat::Json => lines.json().flatten_event(true).try_init(),
     };
     done.map_err(|_| LogSetupError::Twice)?;
@@ -59,9 +59,103 @@ pub fn start_log(config: &LogConfig) -> Result<LogGuard, LogSetupError> {
 
 /// One line for one event. Message texts are constant; what varies is in fields.
 pub(super) fn write(event: &Event<'_>) {
-    match event {
-        Event::Warning { what, todo } => warn!(what, todo, "warning"),
-        Event::Alarm { what, todo } => error!(what, todo, "alarm"),
-        other => info!(event = ?other, "event"),
+    match *event {
+        Event::Started { version, hostname, mode } => {
+            info!(event = "started", version, hostname, mode, "GopherPost is up");
+        }
+        Event::Listening { address, what } => info!(event = "listening", %address, what, "listening"),
+        Event::NotListening { address, what, error } => {
+            error!(event = "not_listening", %address, what, error, "port can't be had, going on without it");
+        }
+        Event::Warning { what, todo } => warn!(event = "warning", todo, "{what}"),
+        Event::Alarm { what, todo } => error!(event = "alarm", todo, "{what}"),
+        Event::ClientRefused { client, reply } => {
+            info!(event = "client_refused", %client, reply, "client refused");
+        }
+        Event::SessionStarted { client } => debug!(event = "session_started", %client, "client connected"),
+        Event::SessionEnded { client, messages, why } => {
+            debug!(event = "session_ended", %client, messages, why, "session ended");
+        }
+        Event::Rejected { client, what, reply } => {
+            info!(event = "rejected", %client, what = what.as_str(), reply, "rejected");
+        }
+        Event::Accepted { message, recipients, commit } => {
+            let (client, helo) = match &message.client {
+                Client::Smtp { address, helo, .. } => (Some(*address), &**helo),
+                Client::Local => (None, "local"),
+            };
+            info!(
+                event = "accepted",
+                queue_id = %message.id,
+                from = %message.envelope.reverse_path,
+                recipients,
+                size = message.size(),
+                client = client.map(tracing::field::display),
+                helo,
+                commit_us = micros(commit),
+                "message accepted"
+            );
+        }
+        Event::Attempted { id, after, answer, took, arrival, now, .. } => {
+            let due = after.state.due().map(|due| due.since(now).as_secs());
+            let remote = answer.remote.as_ref().map(tracing::field::display);
+            let (name, line) = match after.state {
+                RecipientState::Delivered => ("delivered", "delivered"),
+                RecipientState::Failed => ("failed", "failed for good"),
+                RecipientState::Expired => ("expired", "lifetime over"),
+                RecipientState::Queued { .. }
+                | RecipientState::Deferred { .. }
+                | RecipientState::Held { .. }
+                | RecipientState::Purged => ("deferred", "deferred"),
+            };
+            info!(
+                event = name,
+                queue_id = %id,
+                rcpt = %after.address,
+                remote,
+                dsn = %answer.status,
+                reply = %answer.words(),
+                reason = answer.reason.as_str(),
+                attempt = after.attempts,
+                age_s = now.since(arrival).as_secs(),
+                took_ms = micros(took) / 1000,
+                next_in_s = due,
+                "{line}"
+            );
+        }
+        Event::PossibleDuplicate { id, to, remote } => warn!(
+            event = "possible_duplicate", queue_id = %id, rcpt = %to, remote,
+            "the remote may have it, but its answer was lost; it will be sent again"
+        ),
+        Event::Expired { id, recipient } => {
+            info!(event = "expired", queue_id = %id, rcpt = %recipient.address, attempt = recipient.attempts, "lifetime over");
+        }
+        Event::ReportQueued { id, about, to, recipients } => {
+            info!(event = "report_queued", queue_id = %id, about = %about, rcpt = %to, recipients, "report to the sender queued");
+        }
+        Event::ReportDropped { about, why } => {
+            info!(event = "report_dropped", queue_id = %about, why, "no report is sent");
+        }
+        Event::Removed { id } => debug!(event = "removed", queue_id = %id, "message over, removed"),
+        Event::Quarantined { id, what } => error!(
+            event = "quarantined",
+            queue_id = id.map(tracing::field::display),
+            "{what}"
+        ),
+        Event::Migrated { to, what } => info!(event = "migrated", schema = to, what, "database migrated"),
+        Event::Recovered { messages, orphans, lines_mended, released, damaged } => info!(
+            event = "recovered", messages, orphans, lines_mended, released, damaged,
+            "queue checked"
+        ),
+        Event::DestinationTrouble { destination, error } => {
+            warn!(event = "destination_trouble", %destination, error, "work of a destination can't be read now");
+        }
+        Event::Stopping { why } => info!(event = "stopping", why, "stopping"),
+        Event::StillWaiting { what, count } => info!(event = "still_waiting", what, count, "still waiting"),
+        Event::Stopped { clean } => info!(event = "stopped", clean, "stopped"),
     }
+}
+
+fn micros(span: std::time::Duration) -> u64 {
+    u64::try_from(span.as_micros()).unwrap_or(u64::MAX)
 }

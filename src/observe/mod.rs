@@ -7,6 +7,7 @@
 mod clock;
 mod event;
 mod log;
+mod logfmt;
 
 pub use clock::wall_clock;
 pub use event::{Event, RejectedWhat};

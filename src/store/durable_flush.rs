@@ -23,7 +23,7 @@ pub(super) fn flush_count() -> u64 {
     reason = "the symbol must have this very name to be found by the linker"
 )]
 #[unsafe(no_mangle)]
-pub extern "C" fn sync_file_range(
+pub(super) extern "C" fn sync_file_range(
     fd: libc::c_int,
     _offset: libc::off64_t,
     _bytes: libc::off64_t,
