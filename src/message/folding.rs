@@ -123,7 +123,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn no_line_is_over_long_or_blank(text in "( {0,1200}[!-~ü]{0,2100}){0,6}", indent in " {0,4}") {
+        fn no_line_is_over_long_or_blank(text in "( ( {0,3}| {900,1200})([!-~ü]{0,90}|[!-~ü]{900,2100})){0,9}", indent in " {0,4}") {
             let out = folded(&text, &indent);
             for line in out.split("\r\n") {
                 prop_assert!(line.len() <= LINE_BYTES_MAX && !line.trim().is_empty());

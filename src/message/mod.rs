@@ -1,9 +1,20 @@
-//! The bytes of a message: header section, trace fields, delivery reports. Pure.
+//! The bytes of a message: header section, trace fields, delivery reports.
+//!
+//! A stored message is our own fields ([`Trace::added_header`]) and below them what was received,
+//! less the fields that [`HeaderFilter`] takes out. Nothing here holds a message whole: the filter
+//! passes octets on while they come in, and a report is made of a header section of bounded size.
+//!
+//! Promises: pure, with time and ids as arguments; every octet that is not ours passes through
+//! unchanged or is made safe, so that it can't end a line, begin a field or close a part; no line
+//! that we write is over 998 octets. Never: dot-stuffing (`smtp`), deciding about refusal (limits
+//! and loops are found here and acted on in `inbound`), deciding whether a report is owed (`queue`).
 
 mod date;
 mod folding;
 mod header_filter;
+mod report;
 mod trace;
 
 pub use header_filter::{HeaderFacts, HeaderFilter, header_section};
+pub use report::{Fate, ReportFacts, Reported, delivery_report};
 pub use trace::{Trace, helo_for_trace};

@@ -1,0 +1,127 @@
+//! Delivery reports (RFC 3464 in the frame of RFC 6522): what a sender is told about recipients
+//! that were given up.
+//!
+//! Whatever other hosts said is printable ASCII on folded lines, so it can't look like a field or a
+//! boundary. A report needs no SMTPUTF8 but for its To; it is 8-bit only where the original's header
+//! section is.
+
+mod original;
+mod part;
+mod spelling;
+mod status;
+mod words;
+
+use std::time::Duration;
+
+use super::date::rfc5322_date;
+use crate::mail::{Address, Domain, Message, QueueId, Recipient, UnixMillis};
+use part::Part;
+
+/// What a report is made of.
+#[derive(Clone, Copy, Debug)]
+pub struct ReportFacts<'a> {
+    /// Our name.
+    pub hostname: &'a Domain,
+    /// The report's own name.
+    pub id: QueueId,
+    /// The report's date.
+    pub now: UnixMillis,
+    /// Who is told: the reverse-path of the original. To a null one nothing is ever reported.
+    pub to: &'a Address,
+    /// What could not be delivered.
+    pub original: &'a Message,
+    /// The header section below the original's added header, or a beginning of it; what stands
+    /// behind the section, or above
+    /// [`REPORT_HEADER_BYTES_MAX`](crate::mail::limits::REPORT_HEADER_BYTES_MAX), is left out.
+    pub header_section: &'a [u8],
+    /// Whom the report is about. At least one.
+    pub recipients: &'a [Reported<'a>],
+    /// How long was tried before expiry.
+    pub lifetime: Duration,
+}
+
+/// A recipient that a report is about, with the last answer and its time inside.
+#[derive(Clone, Copy, Debug)]
+pub struct Reported<'a> {
+    /// As it is after the verdict.
+    pub recipient: &'a Recipient,
+    /// The verdict.
+    pub fate: Fate,
+}
+
+/// What a report says about a recipient.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Fate {
+    /// Refused for good.
+    Failed,
+    /// Not taken before the lifetime ended.
+    Expired,
+}
+
+/// The complete octets of a report, each line with CRLF and none longer than 998 octets.
+///
+/// # Panics
+/// If there are no recipients: that is a bug of the caller.
+#[must_use]
+pub fn delivery_report(facts: &ReportFacts<'_>) -> Vec<u8> {
+    assert!(!facts.recipients.is_empty(), "a report about nobody");
+    let parts = [
+        words::part(facts),
+        status::part(facts),
+        original::part(facts),
+    ];
+    let boundary = boundary(facts.id, &parts);
+    let mut out = top_header(facts, &boundary, &parts).into_bytes();
+    for part in &parts {
+        out.extend_from_slice(format!("\r\n--{boundary}\r\n").as_bytes());
+        part.append_to(&mut out);
+    }
+    out.extend_from_slice(format!("\r\n--{boundary}--\r\n").as_bytes());
+    out
+}
+
+fn top_header(facts: &ReportFacts<'_>, boundary: &str, parts: &[Part]) -> String {
+    let ReportFacts {
+        hostname, id, now, ..
+    } = facts;
+    let date = rfc5322_date(*now);
+    let to = spelling::in_header(facts.to);
+    // A frame must own up to 8-bit parts (RFC 2045 6.4).
+    let encoding = if parts.iter().any(Part::is_8bit) {
+        "8bit"
+    } else {
+        "7bit"
+    };
+    format!(
+        "Date: {date}\r\n\
+         From: Mail Delivery System <MAILER-DAEMON@{hostname}>\r\n\
+         To: <{to}>\r\n\
+         Subject: Your message could not be delivered\r\n\
+         Message-ID: <{id}@{hostname}>\r\n\
+         Auto-Submitted: auto-replied\r\n\
+         MIME-Version: 1.0\r\n\
+         Content-Type: multipart/report; report-type=delivery-status;\r\n \
+         boundary=\"{boundary}\"\r\n\
+         Content-Transfer-Encoding: {encoding}\r\n"
+    )
+}
+
+/// A boundary that occurs in no part: made of the report's id, which no peer could know, and a
+/// number that is counted up in case one did. Ends, since a finite text holds finitely many.
+fn boundary(id: QueueId, parts: &[Part]) -> String {
+    let free = |candidate: &String| {
+        !parts
+            .iter()
+            .any(|part| memchr::memmem::find(part.content(), candidate.as_bytes()).is_some())
+    };
+    // `=_` stands in no quoted-printable text (RFC 2045 6.7).
+    (0u64..)
+        .map(|number| format!("=_{id}-{number}"))
+        .find(free)
+        .expect("fewer octets than numbers")
+}
+
+#[cfg(test)]
+mod strict_reader;
+#[cfg(test)]
+mod tests;

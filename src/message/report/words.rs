@@ -1,0 +1,110 @@
+//! The part of a report for people.
+
+use std::time::Duration;
+
+use super::part::Part;
+use super::spelling::{for_people, printable};
+use super::{Fate, ReportFacts, Reported};
+use crate::mail::Answer;
+use crate::message::date::rfc5322_date;
+use crate::message::folding::append_folded;
+
+/// With the blank that stands before every word: what hosts said is set off by four, so no line of
+/// it looks like one of ours.
+const INDENT: &str = "   ";
+
+/// What happened, whether it goes on, what to do; then each recipient with the words of its host.
+pub(super) fn part(facts: &ReportFacts<'_>) -> Part {
+    let hostname = facts.hostname;
+    let arrival = rfc5322_date(facts.original.arrival);
+    let id = facts.original.id;
+    let (recipients, addresses) = match facts.recipients {
+        [_] => ("this recipient", "the address"),
+        _ => ("these recipients", "each address"),
+    };
+    let mut out = format!(
+        "This is the mail relay at {hostname}.\r\n\
+         \r\n\
+         Your message of {arrival} could not be delivered\r\n\
+         to {recipients}. This is final: nobody will try again.\r\n\
+         \r\n\
+         What you can do: read below why, check {addresses} for mistakes, and\r\n\
+         send the message again once the cause is gone. A postmaster whom you ask\r\n\
+         for help will want to know its queue id: {id}.\r\n"
+    );
+    for reported in facts.recipients {
+        let address = for_people(&reported.recipient.address);
+        let answer = reported.recipient.last_answer.as_ref();
+        let words = answer.map_or_else(String::new, |answer| printable(&answer.words()));
+        let mut what = what_happened(reported, answer, facts.lifetime);
+        what.push(if words.is_empty() { '.' } else { ':' });
+        out.push_str(&format!("\r\n<{address}>\r\n"));
+        append_indented(&mut out, &what);
+        append_indented(&mut out, &words);
+    }
+    Part::text("Notification", out)
+}
+
+/// The sentence that leads to the words of `answer`, without its end.
+fn what_happened(reported: &Reported<'_>, answer: Option<&Answer>, lifetime: Duration) -> String {
+    let remote = answer
+        .and_then(|answer| answer.remote.as_ref())
+        .map(|remote| printable(&remote.to_string()));
+    let has_reply = answer.is_some_and(|answer| answer.reply.is_some());
+    match reported.fate {
+        Fate::Failed => match remote {
+            Some(remote) if has_reply => format!("Refused by {remote}"),
+            None if has_reply => "Refused".to_owned(),
+            _ => "Given up".to_owned(),
+        },
+        Fate::Expired => {
+            let last = match remote {
+                _ if answer.is_none() => "no attempt was made".to_owned(),
+                Some(remote) if has_reply => format!("the last answer, from {remote}"),
+                None if has_reply => "the last answer".to_owned(),
+                _ => "the last attempt failed".to_owned(),
+            };
+            format!("Not taken within {}; {last}", span(lifetime))
+        }
+    }
+}
+
+fn append_indented(out: &mut String, text: &str) {
+    if !text.is_empty() {
+        out.push_str(INDENT);
+        append_folded(out, &format!(" {text}"), INDENT);
+        out.push_str("\r\n");
+    }
+}
+
+/// `5 days`: in the largest unit that leaves no rest, down to seconds.
+pub(super) fn span(span: Duration) -> String {
+    let seconds = span.as_secs();
+    let (number, unit) = [(86_400, "day"), (3_600, "hour"), (60, "minute")]
+        .into_iter()
+        .find(|&(length, _)| seconds >= length && seconds.is_multiple_of(length))
+        .map_or((seconds, "second"), |(length, unit)| {
+            (seconds / length, unit)
+        });
+    let plural = if number == 1 { "" } else { "s" };
+    format!("{number} {unit}{plural}")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn spans_are_told_in_the_largest_whole_unit() {
+        #[track_caller]
+        fn check(seconds: u64, want: &str) {
+            assert_eq!(span(Duration::from_secs(seconds)), want);
+        }
+        check(5 * 86_400, "5 days");
+        check(86_400, "1 day");
+        check(36 * 3_600, "36 hours");
+        check(90, "90 seconds");
+        check(60, "1 minute");
+        check(0, "0 seconds");
+    }
+}
