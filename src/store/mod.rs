@@ -33,6 +33,7 @@ use crate::mail::limits::COMMIT_QUEUE_MAX;
 use crate::mail::{
     AddressDomain, Destination, Message, QueueId, Recipient, RecipientNo, UnixMillis,
 };
+use crate::message::header_section;
 use crate::observe::{Event, Events};
 
 pub use counters::Counts;
@@ -325,34 +326,23 @@ impl Store {
         self.told(read::on_reader(&self.0.engine, open).await, id)
     }
 
-    /// The header section of a message below the added one: whole lines, at most `limit` bytes,
-    /// without the empty line that ends it.
+    /// The header section of a message below the added one, as [`header_section`] finds it in the
+    /// first `limit` bytes.
     pub async fn header_section(
         &self,
         message: &Message,
         limit: usize,
     ) -> Result<Vec<u8>, ReadError> {
         let mut body = self.body(message).await?;
-        let mut section = Vec::new();
-        let end = loop {
-            if let Some(end) = memchr::memmem::find(&section, b"\r\n\r\n") {
-                break end + 2;
-            }
-            if section.starts_with(b"\r\n") {
-                break 0;
-            }
-            if section.len() >= limit {
-                break section.len();
-            }
+        let mut front = Vec::new();
+        while front.len() < limit {
             match body.next().await? {
-                Some(piece) => section.extend_from_slice(&piece),
-                None => break section.len(),
+                Some(piece) => front.extend_from_slice(&piece),
+                None => break,
             }
-        };
-        section.truncate(end.min(limit));
-        let whole = memchr::memrchr(b'\n', &section).map_or(0, |at| at + 1);
-        section.truncate(whole);
-        Ok(section)
+        }
+        front.truncate(limit);
+        Ok(header_section(&front).to_vec())
     }
 
     /// Up to `limit` messages that arrived before `before` and have recipients in line, with these,
