@@ -1,167 +1,35 @@
 //! Every variable defined once, read once, and turned into one typed [`Config`].
 //!
-//! Promises: all problems are listed at once, each with the variable and what is expected; secrets
-//! never show in `Debug` or in what `config check` prints. Nothing above this room reads the
-//! environment.
+//! `table` holds the variables; [`Sources`] says where values come from; [`Config::load`] is a pure
+//! function over them. Promises: all problems are listed at once, each with the variable and what
+//! is expected; secrets never show in `Debug`, in a problem or in what `config check` prints.
+//! Nothing above this room reads the environment. Never done here: changing the environment of
+//! the process, opening a file that a value names (except `X_FILE` of a secret), looking up a name.
 
-use std::net::{IpAddr, SocketAddr};
-use std::path::PathBuf;
-use std::time::Duration;
+mod amount;
+mod build;
+mod dotenv;
+mod network;
+mod problem;
+mod reader;
+mod relation;
+mod relay_host;
+mod secret;
+mod sender_domain;
+mod sources;
+mod table;
+mod typed;
+mod unknown;
+mod value;
+mod variable;
 
-use ipnet::IpNet;
-
-use crate::mail::Domain;
-
-/// What the operator decided, checked and typed.
-#[derive(Clone, Debug)]
-pub struct Config {
-    /// Our name in banner, EHLO, trace fields and reports.
-    pub hostname: Domain,
-    /// What becomes of accepted mail.
-    pub mode: Mode,
-    /// How events are written to the log.
-    pub log: LogConfig,
-    /// Where health is served; `None`: nowhere.
-    pub health: Option<SocketAddr>,
-    /// Listeners and sessions.
-    pub smtpd: SmtpdConfig,
-    /// Who may connect, and send as whom.
-    pub access: AccessConfig,
-    /// The store, retries and retention.
-    pub queue: QueueConfig,
-    /// Everything about the way out.
-    pub delivery: DeliveryConfig,
-}
-
-/// `SMTP_MODE`
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Mode {
-    /// Accept and deliver.
-    Deliver,
-    /// Accept; deliver nothing until released.
-    Hold,
-    /// Accept and keep; never deliver.
-    Sink,
-}
-
-/// `SMTP_LOG`, `SMTP_LOG_FORMAT`
-#[derive(Clone, Debug)]
-pub struct LogConfig {
-    /// Filter in the syntax of tracing's `EnvFilter`.
-    pub filter: String,
-    /// How a line looks.
-    pub format: LogFormat,
-}
-
-/// `SMTP_LOG_FORMAT`
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum LogFormat {
-    /// For people.
-    Text,
-    /// One JSON object a line.
-    Json,
-    /// `key=value` pairs.
-    Logfmt,
-}
-
-/// Listeners and sessions.
-#[derive(Clone, Debug)]
-pub struct SmtpdConfig {
-    /// `SMTP_LISTEN_ADDRESSES`
-    pub listen_addresses: Vec<IpAddr>,
-    /// `SMTP_PORT`
-    pub port: u16,
-    /// `SMTP_BANNER`: the greeting behind the host name.
-    pub banner: String,
-    /// `SMTP_MAX_MESSAGE_SIZE`, bytes.
-    pub max_message_size: u64,
-    /// `SMTP_MAX_RECIPIENTS` of one transaction.
-    pub max_recipients: usize,
-    /// `SMTP_MAX_CONNECTIONS` at one time.
-    pub max_connections: usize,
-    /// `SMTP_MAX_CONNECTIONS_PER_CLIENT`: per IPv4 address or IPv6 /64.
-    pub max_connections_per_client: usize,
-    /// `SMTP_COMMAND_TIMEOUT`: for a whole command line.
-    pub command_timeout: Duration,
-    /// `SMTP_DATA_TIMEOUT`: for each block of data.
-    pub data_timeout: Duration,
-    /// `SMTP_SHUTDOWN_GRACE`: for running transactions after SIGTERM.
-    pub shutdown_grace: Duration,
-}
-
-/// Who may connect, and send as whom.
-#[derive(Clone, Debug)]
-pub struct AccessConfig {
-    /// `SMTP_ALLOW_NETWORKS`
-    pub allow_networks: Vec<IpNet>,
-    /// `SMTP_ALLOW_HOSTS`: looked up forward.
-    pub allow_hosts: Vec<Domain>,
-    /// `SMTP_REQUIRE_LOCAL_DOMAIN`: MAIL FROM must be of the host name or a sender domain.
-    pub require_local_domain: bool,
-}
-
-/// The store, retries and retention.
-#[derive(Clone, Debug)]
-pub struct QueueConfig {
-    /// `SMTP_QUEUE_PATH`
-    pub path: PathBuf,
-    /// `SMTP_QUEUE_WORKERS`
-    pub workers: usize,
-    /// `SMTP_WORKER_CONCURRENCY`: deliveries that one worker drives at once.
-    pub worker_concurrency: usize,
-    /// `SMTP_DESTINATION_CONCURRENCY`: connections to one destination.
-    pub destination_concurrency: usize,
-    /// `SMTP_RETENTION_DAYS` as a span; zero: removed at once.
-    pub retention: Duration,
-    /// `SMTP_MESSAGE_LIFETIME`
-    pub lifetime: Duration,
-    /// `SMTP_RETRY_BASE`
-    pub retry_base: Duration,
-    /// `SMTP_RETRY_CAP`
-    pub retry_cap: Duration,
-    /// `SMTP_MIN_FREE_SPACE`, bytes.
-    pub min_free_space: u64,
-}
-
-/// Everything about the way out.
-#[derive(Clone, Debug)]
-pub struct DeliveryConfig {
-    /// `SMTP_RELAY_HOST`: all mail goes there.
-    pub relay_host: Option<RelayHost>,
-    /// `SMTP_DELIVERY_PORT`: remote port for MX delivery.
-    pub port: u16,
-    /// `SMTP_DELIVERY_DENY_NETWORKS`: never dialled by MX delivery.
-    pub deny_networks: Vec<IpNet>,
-    /// `SMTP_DNS_SERVERS`; `None`: as the system says.
-    pub dns_servers: Option<Vec<SocketAddr>>,
-    /// `SMTP_DNS_TIMEOUT`: one look-up, retries included.
-    pub dns_timeout: Duration,
-    /// `SMTP_CONNECT_TIMEOUT`
-    pub connect_timeout: Duration,
-    /// `SMTP_REPLY_TIMEOUT`: each reply and each write.
-    pub reply_timeout: Duration,
-    /// `SMTP_DATA_REPLY_TIMEOUT`: the reply to the final dot.
-    pub data_reply_timeout: Duration,
-    /// `SMTP_ATTEMPT_TIMEOUT`: a whole attempt at one host.
-    pub attempt_timeout: Duration,
-    /// `SMTP_TLS_CA_FILE`: further trust anchors, PEM.
-    pub tls_ca_file: Option<PathBuf>,
-}
-
-/// A smarthost.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct RelayHost {
-    /// A name (A/AAAA only, no MX) or an address.
-    pub host: RelayName,
-    /// Its port.
-    pub port: u16,
-}
-
-/// How a smarthost is named.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum RelayName {
-    /// To be asked in DNS.
-    Name(Domain),
-    /// To be dialled as it stands.
-    Address(IpAddr),
-}
+pub use build::{Examination, Loaded, examine};
+pub use problem::{ConfigProblems, Problem, Warning};
+pub use reader::Setting;
+pub use secret::Secret;
+pub use sender_domain::SenderDomain;
+pub use sources::{Origin, Sources};
+pub use typed::{
+    AccessConfig, Config, DeliveryConfig, LogConfig, LogFormat, Mode, QueueConfig, RelayHost,
+    RelayName, SmtpdConfig,
+};

@@ -1,0 +1,183 @@
+//! What must hold between variables, each of which is fine alone.
+
+use super::network::cover_everything;
+use super::problem::{Problem, Warning};
+use super::reader::Reader;
+use super::table::DELIVERIES_MAX;
+use super::typed::{AccessConfig, Config, QueueConfig};
+
+/// Adds what is wrong to the reader's problems and warnings.
+pub(super) fn check(r: &mut Reader<'_>, config: &Config, open_relay_wanted: bool) {
+    check_open_relay(r, &config.access, open_relay_wanted);
+    check_somebody_allowed(r, &config.access);
+    check_retry_cap(r, &config.queue);
+    check_deliveries(r, &config.queue);
+}
+
+fn check_open_relay(r: &mut Reader<'_>, access: &AccessConfig, wanted: bool) {
+    const NETWORKS: &str = "SMTP_ALLOW_NETWORKS";
+    if !cover_everything(&access.allow_networks) {
+        return;
+    }
+    if wanted {
+        r.warnings.push(Warning::new(
+            format!("{NETWORKS} lets everybody in: this is an open relay"),
+            "narrow it unless something else keeps strangers away",
+        ));
+    } else {
+        r.problems.push(Problem::value(
+            NETWORKS,
+            r.shown(NETWORKS),
+            "expected less than all addresses: this would be an open relay \
+             (SMTP_ALLOW_OPEN_RELAY=yes-i-am-sure permits it)",
+        ));
+    }
+}
+
+fn check_somebody_allowed(r: &mut Reader<'_>, access: &AccessConfig) {
+    let nobody = access.allow_networks.is_empty() && access.allow_hosts.is_empty();
+    if nobody && r.all_taken(&["SMTP_ALLOW_NETWORKS", "SMTP_ALLOW_HOSTS"]) {
+        r.warnings.push(Warning::new(
+            "nobody may connect: SMTP_ALLOW_NETWORKS and SMTP_ALLOW_HOSTS are empty",
+            "set one of them, for example SMTP_ALLOW_NETWORKS=127.0.0.0/8,::1",
+        ));
+    }
+}
+
+fn check_retry_cap(r: &mut Reader<'_>, queue: &QueueConfig) {
+    const CAP: &str = "SMTP_RETRY_CAP";
+    const BASE: &str = "SMTP_RETRY_BASE";
+    if queue.retry_cap < queue.retry_base && r.all_taken(&[CAP, BASE]) {
+        let base = r.shown(BASE);
+        let what = format!("expected at least {BASE}, which is {base}");
+        r.problems.push(Problem::value(CAP, r.shown(CAP), what));
+    }
+}
+
+fn check_deliveries(r: &mut Reader<'_>, queue: &QueueConfig) {
+    const EACH: &str = "SMTP_WORKER_CONCURRENCY";
+    // Both factors are bounded by the table, far below an overflow.
+    let deliveries = queue.workers * queue.worker_concurrency;
+    if deliveries > DELIVERIES_MAX && r.all_taken(&[EACH, "SMTP_QUEUE_WORKERS"]) {
+        let what = format!(
+            "expected at most {DELIVERIES_MAX} when multiplied by SMTP_QUEUE_WORKERS, \
+             but {} times {} is {deliveries}",
+            queue.worker_concurrency, queue.workers
+        );
+        r.problems.push(Problem::value(EACH, r.shown(EACH), what));
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::Sources;
+    use super::*;
+
+    #[track_caller]
+    fn check_problems(variables: &[(&str, &str)], want: &[&str]) {
+        let got = match Config::load(&Sources::of(variables.iter().copied())) {
+            Ok(_) => String::new(),
+            Err(problems) => problems.to_string(),
+        };
+        assert_eq!(got.lines().collect::<Vec<_>>(), want);
+    }
+
+    #[track_caller]
+    fn check_warnings(variables: &[(&str, &str)], want: &[&str]) {
+        let loaded = Config::load(&Sources::of(variables.iter().copied())).unwrap();
+        let got: Vec<String> = loaded.warnings.iter().map(ToString::to_string).collect();
+        assert_eq!(got, want);
+    }
+
+    const OPEN: &str = "expected less than all addresses: this would be an open relay \
+                        (SMTP_ALLOW_OPEN_RELAY=yes-i-am-sure permits it)";
+
+    #[track_caller]
+    fn check_open(networks: &str) {
+        let want = format!("SMTP_ALLOW_NETWORKS={networks}: {OPEN}");
+        check_problems(&[("SMTP_ALLOW_NETWORKS", networks)], &[&want]);
+    }
+
+    #[test]
+    fn an_open_relay_needs_the_exact_words() {
+        let all = ("SMTP_ALLOW_NETWORKS", "0.0.0.0/0");
+        check_open("0.0.0.0/0");
+        check_open("::/0");
+        check_open("0.0.0.0/1,128.0.0.0/1");
+        check_open("10.0.0.0/8, 2001:db8::/32, ::/0");
+        check_problems(
+            &[all, ("SMTP_ALLOW_OPEN_RELAY", "true")],
+            &[
+                "SMTP_ALLOW_OPEN_RELAY=true: expected nothing, or exactly yes-i-am-sure",
+                &format!("SMTP_ALLOW_NETWORKS=0.0.0.0/0: {OPEN}"),
+            ],
+        );
+        check_warnings(
+            &[all, ("SMTP_ALLOW_OPEN_RELAY", "yes-i-am-sure")],
+            &[
+                "SMTP_ALLOW_NETWORKS lets everybody in: this is an open relay; \
+               narrow it unless something else keeps strangers away",
+            ],
+        );
+    }
+
+    #[test]
+    fn the_words_for_an_open_relay_do_no_harm_alone() {
+        check_warnings(
+            &[
+                ("SMTP_ALLOW_NETWORKS", "10.0.0.0/8"),
+                ("SMTP_ALLOW_OPEN_RELAY", "yes-i-am-sure"),
+            ],
+            &[],
+        );
+    }
+
+    #[test]
+    fn nobody_allowed_is_told() {
+        check_warnings(
+            &[],
+            &[
+                "nobody may connect: SMTP_ALLOW_NETWORKS and SMTP_ALLOW_HOSTS are empty; \
+               set one of them, for example SMTP_ALLOW_NETWORKS=127.0.0.0/8,::1",
+            ],
+        );
+        check_warnings(&[("SMTP_ALLOW_HOSTS", "app.test")], &[]);
+    }
+
+    #[test]
+    fn the_retry_cap_is_not_below_the_base() {
+        check_problems(
+            &[("SMTP_RETRY_BASE", "10m"), ("SMTP_RETRY_CAP", "5m")],
+            &["SMTP_RETRY_CAP=5m: expected at least SMTP_RETRY_BASE, which is 10m"],
+        );
+        check_problems(
+            &[("SMTP_RETRY_BASE", "2h")],
+            &["SMTP_RETRY_CAP=64m: expected at least SMTP_RETRY_BASE, which is 2h"],
+        );
+        // Nothing is said about a relation to a value that was not taken.
+        check_problems(
+            &[("SMTP_RETRY_BASE", "2h"), ("SMTP_RETRY_CAP", "long")],
+            &[
+                "SMTP_RETRY_CAP=long: expected a time of at least SMTP_RETRY_BASE and up to 365d, \
+               such as 64m",
+            ],
+        );
+    }
+
+    #[test]
+    fn deliveries_at_one_time_are_bounded() {
+        let each = ("SMTP_WORKER_CONCURRENCY", "4096");
+        check_problems(&[("SMTP_QUEUE_WORKERS", "16"), each], &[]);
+        check_problems(
+            &[("SMTP_QUEUE_WORKERS", "17"), each],
+            &[
+                "SMTP_WORKER_CONCURRENCY=4096: expected at most 65536 when multiplied by \
+               SMTP_QUEUE_WORKERS, but 4096 times 17 is 69632",
+            ],
+        );
+        check_problems(
+            &[("SMTP_QUEUE_WORKERS", "1000"), each],
+            &["SMTP_QUEUE_WORKERS=1000: expected a number from 1 to 256"],
+        );
+    }
+}

@@ -1,0 +1,140 @@
+//! `SMTP_RELAY_HOST`: the smarthost, written as `smtp://host:port`.
+
+use std::net::{IpAddr, Ipv6Addr};
+
+use super::typed::{RelayHost, RelayName};
+use super::value::{self, Parsed, Refusal};
+
+const DEFAULT_PORT: u16 = 25;
+
+/// Reads `smtp://host` or `smtp://host:port`; an IPv6 address has brackets.
+pub(super) fn relay_host(text: &str) -> Parsed<RelayHost> {
+    if text.contains('@') {
+        return Err(Refusal::Unprintable(
+            "a user and a password are not supported in this version",
+        ));
+    }
+    let (scheme, authority) = text
+        .split_once("://")
+        .ok_or_else(|| because("it does not begin with smtp://"))?;
+    if !scheme.eq_ignore_ascii_case("smtp") {
+        return Err(because("only smtp:// is supported in this version"));
+    }
+    if authority.contains(['/', '?', '#']) {
+        return Err(because("nothing may follow the port"));
+    }
+    let (host, port) = split_port(authority)?;
+    let port = match port {
+        Some(port) => value::port(port).map_err(|_| because("the port is none"))?,
+        None => DEFAULT_PORT,
+    };
+    Ok(RelayHost { host, port })
+}
+
+fn split_port(authority: &str) -> Parsed<(RelayName, Option<&str>)> {
+    if let Some(bracketed) = authority.strip_prefix('[') {
+        let (address, behind) = bracketed
+            .split_once(']')
+            .ok_or_else(|| because("a bracket is not closed"))?;
+        let address = address
+            .parse::<Ipv6Addr>()
+            .map_err(|_| because("what is in brackets is no IPv6 address"))?;
+        let port = match behind {
+            "" => None,
+            _ => Some(behind.strip_prefix(':').ok_or(Refusal::Unexpected)?),
+        };
+        return Ok((RelayName::Address(IpAddr::V6(address)), port));
+    }
+    if authority.parse::<Ipv6Addr>().is_ok() {
+        return Err(because("an IPv6 address needs brackets"));
+    }
+    let (host, port) = match authority.split_once(':') {
+        Some((host, port)) => (host, Some(port)),
+        None => (authority, None),
+    };
+    let name = match host.parse::<IpAddr>() {
+        Ok(address) => RelayName::Address(address),
+        Err(_) => RelayName::Name(
+            value::domain(host).map_err(|_| because("the host is no name and no address"))?,
+        ),
+    };
+    Ok((name, port))
+}
+
+fn because(why: &str) -> Refusal {
+    Refusal::Because(why.to_owned())
+}
+
+#[cfg(test)]
+mod tests {
+    use crate::mail::Domain;
+
+    use super::*;
+
+    #[track_caller]
+    fn check(text: &str, host: RelayName, port: u16) {
+        assert_eq!(relay_host(text), Ok(RelayHost { host, port }));
+    }
+
+    #[track_caller]
+    fn refused(text: &str, why: &str) {
+        assert_eq!(relay_host(text), Err(because(why)));
+    }
+
+    fn name(text: &str) -> RelayName {
+        RelayName::Name(Domain::parse(text).unwrap())
+    }
+
+    fn address(text: &str) -> RelayName {
+        RelayName::Address(text.parse().unwrap())
+    }
+
+    #[test]
+    fn names_and_addresses_with_and_without_port() {
+        check("smtp://mx.example.net", name("mx.example.net"), 25);
+        check("smtp://mx.example.net:587", name("mx.example.net"), 587);
+        check("SMTP://MX.Example.NET:587", name("mx.example.net"), 587);
+        check("smtp://localhost:1025", name("localhost"), 1025);
+        check("smtp://192.0.2.1", address("192.0.2.1"), 25);
+        check("smtp://192.0.2.1:2525", address("192.0.2.1"), 2525);
+        check("smtp://[2001:db8::1]", address("2001:db8::1"), 25);
+        check("smtp://[2001:db8::1]:2525", address("2001:db8::1"), 2525);
+    }
+
+    #[test]
+    fn what_is_not_supported_is_named() {
+        refused("mx.example.net", "it does not begin with smtp://");
+        refused("mx.example.net:25", "it does not begin with smtp://");
+        let only_smtp = "only smtp:// is supported in this version";
+        refused("smtps://mx.example.net", only_smtp);
+        refused("http://mx.example.net", only_smtp);
+        refused("smtp://mx.example.net/", "nothing may follow the port");
+        refused("smtp://mx.example.net:25/x", "nothing may follow the port");
+        refused("smtp://mx.example.net?tls", "nothing may follow the port");
+        refused("smtp://2001:db8::1", "an IPv6 address needs brackets");
+        refused("smtp://[2001:db8::1", "a bracket is not closed");
+        let no_v6 = "what is in brackets is no IPv6 address";
+        refused("smtp://[192.0.2.1]", no_v6);
+        refused("smtp://mx.example.net:0", "the port is none");
+        refused("smtp://mx.example.net:", "the port is none");
+        refused("smtp://mx.example.net:99999", "the port is none");
+        refused("smtp://", "the host is no name and no address");
+        refused("smtp://:25", "the host is no name and no address");
+        refused("smtp://a b", "the host is no name and no address");
+        assert_eq!(relay_host("smtp://[::1]25"), Err(Refusal::Unexpected));
+    }
+
+    #[test]
+    fn a_password_in_the_address_is_never_repeated() {
+        for text in [
+            "smtp://ann:pw@mx.example.net",
+            "smtps://ann:pw@mx",
+            "ann:pw@mx",
+        ] {
+            assert!(
+                matches!(relay_host(text), Err(Refusal::Unprintable(_))),
+                "{text}"
+            );
+        }
+    }
+}

@@ -1,0 +1,257 @@
+//! Where values come from: the environment, `.env`, and the files that secrets are in.
+
+use std::collections::BTreeMap;
+use std::ffi::OsString;
+use std::fmt;
+use std::io::{self, Read};
+use std::path::{Path, PathBuf};
+
+use super::dotenv::{self, DotEnv};
+use super::problem::{Problem, Warning};
+
+/// Every variable of ours begins so.
+const PREFIX: &str = "SMTP_";
+/// In the working directory.
+const DOTENV: &str = ".env";
+/// Longest `.env` or secret that is read, in bytes.
+const FILE_BYTES_MAX: u64 = 1024 * 1024;
+
+/// Everything that the configuration is made from.
+pub struct Sources {
+    pub(super) given: BTreeMap<String, Given>,
+    pub(super) host_name: String,
+    pub(super) logical_cpus: usize,
+    pub(super) read_file: ReadFile,
+    /// What went wrong while the sources were gathered.
+    pub(super) problems: Vec<Problem>,
+    pub(super) warnings: Vec<Warning>,
+}
+
+/// Reads a file that holds a secret.
+pub(super) type ReadFile = Box<dyn Fn(&Path) -> io::Result<String>>;
+
+/// A value as it was given; never printed from here, since it may be a secret.
+pub(super) struct Given {
+    pub(super) value: String,
+    pub(super) origin: Origin,
+}
+
+/// Where a value comes from.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Origin {
+    /// Nobody set it.
+    Default,
+    /// The environment of the process.
+    Environment,
+    /// `.env` in the working directory.
+    DotEnv,
+    /// A file named by `X_FILE`.
+    File(PathBuf),
+}
+
+impl fmt::Display for Origin {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Origin::Default => f.write_str("default"),
+            Origin::Environment => f.write_str("environment"),
+            Origin::DotEnv => f.write_str(DOTENV),
+            Origin::File(path) => write!(f, "file {}", path.display()),
+        }
+    }
+}
+
+impl Sources {
+    /// The environment of this process, `.env` in its working directory, and the system.
+    ///
+    /// Never fails: what can't be read becomes a problem that [`super::Config::load`] reports.
+    #[must_use]
+    pub fn from_process() -> Sources {
+        let mut sources = Sources::of([]);
+        sources.host_name = rustix::system::uname()
+            .nodename()
+            .to_string_lossy()
+            .into_owned();
+        sources.logical_cpus = std::thread::available_parallelism().map_or(1, Into::into);
+        sources.read_file = Box::new(read_bounded);
+        // The environment first: what is already there wins.
+        sources.add_environment(std::env::vars_os());
+        sources.add_dotenv_file(Path::new(DOTENV));
+        sources
+    }
+
+    /// These variables as if they were the whole environment, on a host `localhost` with two CPUs
+    /// and without files; for tests.
+    #[must_use]
+    pub fn of<'a>(variables: impl IntoIterator<Item = (&'a str, &'a str)>) -> Sources {
+        let mut sources = Sources {
+            given: BTreeMap::new(),
+            host_name: "localhost".to_owned(),
+            logical_cpus: 2,
+            read_file: Box::new(|_| Err(io::ErrorKind::NotFound.into())),
+            problems: Vec::new(),
+            warnings: Vec::new(),
+        };
+        for (name, value) in variables {
+            sources.add(name, value, Origin::Environment);
+        }
+        sources
+    }
+
+    fn add_environment(&mut self, variables: impl Iterator<Item = (OsString, OsString)>) {
+        for (name, value) in variables {
+            let Some(name) = name.to_str().filter(|name| name.starts_with(PREFIX)) else {
+                continue;
+            };
+            match value.into_string() {
+                Ok(value) => self.add(name, &value, Origin::Environment),
+                Err(_) => self
+                    .problems
+                    .push(Problem::at(name, "expected text in UTF-8")),
+            }
+        }
+    }
+
+    fn add_dotenv_file(&mut self, path: &Path) {
+        match read_bounded(path) {
+            Ok(text) => self.add_dotenv(&dotenv::parse(&text)),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => {}
+            Err(error) => self
+                .problems
+                .push(Problem::at(DOTENV, format!("cannot be read: {error}"))),
+        }
+    }
+
+    fn add_dotenv(&mut self, dotenv: &DotEnv) {
+        for line in &dotenv.malformed_lines {
+            self.problems.push(Problem::at(
+                format!("{DOTENV}, line {line}"),
+                "expected NAME=value; a value with blanks, # or $ in single quotes",
+            ));
+        }
+        for (name, value) in &dotenv.assignments {
+            if matches!(self.given.get(name), Some(first) if first.origin == Origin::DotEnv) {
+                self.warnings.push(Warning::new(
+                    format!("{name} stands in {DOTENV} more than once, and only the first counts"),
+                    "remove the others",
+                ));
+            }
+            if name.starts_with(PREFIX) {
+                self.add(name, value, Origin::DotEnv);
+            }
+        }
+    }
+
+    /// Whoever comes first wins.
+    fn add(&mut self, name: &str, value: &str, origin: Origin) {
+        self.given.entry(name.to_owned()).or_insert_with(|| Given {
+            value: value.to_owned(),
+            origin,
+        });
+    }
+}
+
+fn read_bounded(path: &Path) -> io::Result<String> {
+    let mut text = String::new();
+    let file = std::fs::File::open(path)?;
+    file.take(FILE_BYTES_MAX + 1).read_to_string(&mut text)?;
+    if text.len() as u64 > FILE_BYTES_MAX {
+        return Err(io::Error::other("the file is larger than 1 MiB"));
+    }
+    Ok(text)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::os::unix::ffi::OsStringExt;
+
+    use super::*;
+
+    #[track_caller]
+    fn check(sources: &Sources, name: &str, value: &str, origin: &Origin) {
+        let given = &sources.given[name];
+        assert_eq!((given.value.as_str(), &given.origin), (value, origin));
+    }
+
+    #[test]
+    fn the_environment_wins_over_dotenv() {
+        let mut sources = Sources::of([("SMTP_PORT", "1")]);
+        sources.add_dotenv(&dotenv::parse("SMTP_PORT=2\nSMTP_MODE=sink\nOTHER=x\n"));
+        check(&sources, "SMTP_PORT", "1", &Origin::Environment);
+        check(&sources, "SMTP_MODE", "sink", &Origin::DotEnv);
+        assert_eq!(sources.given.len(), 2);
+        assert!(sources.warnings.is_empty());
+    }
+
+    #[test]
+    fn only_our_variables_are_taken_from_the_environment() {
+        let mut sources = Sources::of([]);
+        let os = |text: &str| OsString::from(text);
+        let odd = OsString::from_vec(vec![0xff]);
+        sources.add_environment(
+            [
+                (os("SMTP_PORT"), os("1")),
+                (os("PATH"), odd.clone()),
+                (odd.clone(), os("x")),
+                (os("SMTP_BANNER"), odd),
+            ]
+            .into_iter(),
+        );
+        assert_eq!(sources.given.len(), 1);
+        assert_eq!(
+            sources.problems,
+            [Problem::at("SMTP_BANNER", "expected text in UTF-8")]
+        );
+    }
+
+    #[test]
+    fn a_variable_twice_in_dotenv_is_told() {
+        let mut sources = Sources::of([]);
+        sources.add_dotenv(&dotenv::parse("SMTP_PORT=1\nSMTP_PORT=2\n"));
+        check(&sources, "SMTP_PORT", "1", &Origin::DotEnv);
+        assert_eq!(sources.warnings.len(), 1);
+    }
+
+    #[test]
+    fn a_malformed_dotenv_is_told_with_file_and_line() {
+        let mut sources = Sources::of([]);
+        sources.add_dotenv(&dotenv::parse("SMTP_PORT=1\nSMTP_BANNER=hunter2 ready\n"));
+        let text = sources.problems[0].to_string();
+        assert!(text.starts_with(".env, line 2: "), "{text}");
+        assert!(!text.contains("hunter2"), "{text}");
+    }
+
+    #[test]
+    fn a_dotenv_may_be_missing_but_not_unreadable() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join(".env");
+        let mut sources = Sources::of([]);
+        sources.add_dotenv_file(&path);
+        assert!(sources.problems.is_empty() && sources.given.is_empty());
+        std::fs::write(&path, "SMTP_PORT=1\n").unwrap();
+        sources.add_dotenv_file(&path);
+        check(&sources, "SMTP_PORT", "1", &Origin::DotEnv);
+        sources.add_dotenv_file(dir.path());
+        let text = sources.problems[0].to_string();
+        assert!(text.starts_with(".env: cannot be read: "), "{text}");
+    }
+
+    #[test]
+    fn the_process_has_a_host_name_and_cpus() {
+        let sources = Sources::from_process();
+        assert!(!sources.host_name.is_empty());
+        assert!(sources.logical_cpus >= 1);
+    }
+
+    #[test]
+    fn files_are_read_up_to_a_bound() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("secret");
+        std::fs::write(&path, vec![b'a'; 1024 * 1024]).unwrap();
+        assert_eq!(read_bounded(&path).unwrap().len(), 1024 * 1024);
+        std::fs::write(&path, vec![b'a'; 1024 * 1024 + 1]).unwrap();
+        assert!(read_bounded(&path).is_err());
+        std::fs::write(&path, [0xff]).unwrap();
+        assert!(read_bounded(&path).is_err());
+        assert!(read_bounded(&dir.path().join("none")).is_err());
+    }
+}

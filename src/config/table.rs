@@ -1,0 +1,484 @@
+//! The variables, each defined once. `.env.example` and `docs/configuration.md` are made from this;
+//! after a change: `UPDATE_EXPECT=1 cargo test --locked --lib config::reference`.
+
+use std::net::{IpAddr, SocketAddr};
+use std::path::PathBuf;
+use std::time::Duration;
+
+use ipnet::IpNet;
+
+use crate::mail::Domain;
+
+use super::amount::{duration, number, size};
+use super::network::{network, networks_or_none};
+use super::relay_host::relay_host;
+use super::sender_domain::SenderDomain;
+use super::typed::{LogFormat, Mode, RelayHost};
+use super::value::{self, list, optional, port};
+use super::variable::DefaultValue::{HostName, LogicalCpus, Text};
+use super::variable::{About, Section, Variable};
+
+const KIB: u64 = 1 << 10;
+const MIB: u64 = 1 << 20;
+const GIB: u64 = 1 << 30;
+const TIB: u64 = 1 << 40;
+
+/// What `SMTP_QUEUE_WORKERS` may be; its default stays below this on machines with more CPUs.
+pub(super) const WORKERS_MAX: usize = 256;
+const WORKER_CONCURRENCY_MAX: usize = 4_096;
+/// Deliveries at one time, of all workers: each is a connection with its buffers.
+pub(super) const DELIVERIES_MAX: usize = 65_536;
+const CONNECTIONS_MAX: usize = 100_000;
+const DESTINATION_CONCURRENCY_MAX: usize = 1_000;
+/// RFC 5321 4.5.3.1.8.
+const RECIPIENTS_MIN: usize = 100;
+/// All recipients of a transaction are committed in one batch.
+const RECIPIENTS_MAX: usize = 10_000;
+/// RFC 5321 4.5.3.1.7.
+const MESSAGE_BYTES_MIN: u64 = 64 * KIB;
+const MESSAGE_BYTES_MAX: u64 = GIB;
+const RETENTION_DAYS_MAX: u64 = 3_650;
+
+const SHORTEST: Duration = Duration::from_millis(1);
+const HOUR: Duration = Duration::from_secs(3_600);
+const DAY: Duration = Duration::from_secs(86_400);
+const YEAR: Duration = Duration::from_secs(365 * 86_400);
+
+const _: () = assert!(WORKERS_MAX * 256 <= DELIVERIES_MAX); // 256: default of SMTP_WORKER_CONCURRENCY
+
+/// Each entry becomes a `static` of the name of its variable, and a row of [`ALL`].
+macro_rules! variables {
+    ($(
+        $section:ident {
+            $(
+                $name:ident: $kind:ty {
+                    default: $default:expr,
+                    expected: $expected:literal,
+                    meaning: $meaning:literal,
+                    parse: $parse:expr $(,
+                    secret: $secret:literal)? $(,)?
+                }
+            )+
+        }
+    )+) => {
+        $($(
+            pub(super) static $name: Variable<$kind> = Variable {
+                about: About {
+                    name: stringify!($name),
+                    section: Section::$section,
+                    default: $default,
+                    expected: $expected,
+                    meaning: $meaning,
+                    secret: false $(|| $secret)?,
+                },
+                parse: $parse,
+            };
+        )+)+
+
+        /// All variables, section by section.
+        pub(super) static ALL: &[&About] = &[$($(&$name.about),+),+];
+    };
+}
+
+variables! {
+    Relay {
+        SMTP_HOSTNAME: Domain {
+            default: HostName,
+            expected: "a domain name such as mail.example.org",
+            meaning: "Our name in banner, EHLO, trace fields and reports. It should be a name that resolves to this machine.",
+            parse: value::domain,
+        }
+        SMTP_MODE: Mode {
+            default: Text("deliver"),
+            expected: "deliver, hold or sink",
+            meaning: "What becomes of accepted mail. deliver: it is delivered; hold: nothing is delivered until it is released; sink: it is kept and never delivered.",
+            parse: value::mode,
+        }
+        SMTP_SHUTDOWN_GRACE: Duration {
+            default: Text("30s"),
+            expected: "a time from 0s to 1h, such as 30s",
+            meaning: "How long running transactions may take to end after SIGTERM.",
+            parse: |text| duration(text, Duration::ZERO..=HOUR),
+        }
+    }
+
+    Listener {
+        SMTP_LISTEN_ADDRESSES: Vec<IpAddr> {
+            default: Text("0.0.0.0,::"),
+            expected: "IP addresses separated by commas, none of them twice, such as 127.0.0.1,::1",
+            meaning: "Addresses to listen on.",
+            parse: value::listen_addresses,
+        }
+        SMTP_PORT: u16 {
+            default: Text("2525"),
+            expected: "a port from 1 to 65535",
+            meaning: "Port to listen on.",
+            parse: port,
+        }
+        SMTP_BANNER: String {
+            default: Text("GopherPost ready"),
+            expected: "printable ASCII text of at most 200 characters",
+            meaning: "Greeting that follows the host name.",
+            parse: value::banner,
+        }
+        SMTP_MAX_MESSAGE_SIZE: u64 {
+            default: Text("10 MiB"),
+            expected: "a size from 64 KiB to 1 GiB, in bytes or with KiB, MiB or GiB",
+            meaning: "Largest message taken, announced as SIZE. A larger one is refused with 552 5.3.4.",
+            parse: |text| size(text, MESSAGE_BYTES_MIN..=MESSAGE_BYTES_MAX),
+        }
+        SMTP_MAX_RECIPIENTS: usize {
+            default: Text("1000"),
+            expected: "a number from 100 to 10000",
+            meaning: "Recipients taken in one transaction. Each further one is put off with 452 4.5.3.",
+            parse: |text| number(text, RECIPIENTS_MIN..=RECIPIENTS_MAX),
+        }
+        SMTP_MAX_CONNECTIONS: usize {
+            default: Text("2000"),
+            expected: "a number from 1 to 100000",
+            meaning: "Clients connected at one time. More are put off with 421 4.7.0.",
+            parse: |text| number(text, 1..=CONNECTIONS_MAX),
+        }
+        SMTP_MAX_CONNECTIONS_PER_CLIENT: usize {
+            default: Text("500"),
+            expected: "a number from 1 to 100000",
+            meaning: "Connections of one client at one time: of an IPv4 address, or of an IPv6 /64. More are put off with 421 4.7.0.",
+            parse: |text| number(text, 1..=CONNECTIONS_MAX),
+        }
+        SMTP_COMMAND_TIMEOUT: Duration {
+            default: Text("5m"),
+            expected: "a time above 0s and up to 1d, such as 5m",
+            meaning: "How long a client may take for a command.",
+            parse: |text| duration(text, SHORTEST..=DAY),
+        }
+        SMTP_DATA_TIMEOUT: Duration {
+            default: Text("3m"),
+            expected: "a time above 0s and up to 1d, such as 3m",
+            meaning: "How long a client may take for each block of message data.",
+            parse: |text| duration(text, SHORTEST..=DAY),
+        }
+    }
+
+    Access {
+        SMTP_ALLOW_NETWORKS: Vec<IpNet> {
+            default: Text(""),
+            expected: "networks and addresses separated by commas, such as 10.0.0.0/8,2001:db8::1",
+            meaning: "Who may connect. With this and SMTP_ALLOW_HOSTS empty, nobody may.",
+            parse: |text| list(text, network),
+        }
+        SMTP_ALLOW_HOSTS: Vec<Domain> {
+            default: Text(""),
+            expected: "domain names separated by commas, such as app.example.org",
+            meaning: "Hosts that may connect as well. Each name is looked up for its addresses, and again when they run out; what a client calls itself and reverse DNS count for nothing.",
+            parse: |text| list(text, value::domain),
+        }
+        SMTP_ALLOW_OPEN_RELAY: bool {
+            default: Text(""),
+            expected: "nothing, or exactly yes-i-am-sure",
+            meaning: "yes-i-am-sure lets SMTP_ALLOW_NETWORKS cover the whole of IPv4 or IPv6, which stops the start otherwise.",
+            parse: value::open_relay,
+        }
+        SMTP_REQUIRE_LOCAL_DOMAIN: bool {
+            default: Text("true"),
+            expected: "true or false",
+            meaning: "Whether the sender in MAIL FROM must be of SMTP_HOSTNAME or SMTP_SENDER_DOMAINS. Another one is refused with 550 5.7.1.",
+            parse: value::boolean,
+        }
+        SMTP_SENDER_DOMAINS: Vec<SenderDomain> {
+            default: Text(""),
+            expected: "domain names separated by commas, *. before one for all its subdomains, such as example.org,*.example.org",
+            meaning: "Further domains that may send. A domain does not include its subdomains, and *.example.org does not include example.org.",
+            parse: |text| list(text, value::sender_domain),
+        }
+    }
+
+    Queue {
+        SMTP_QUEUE_PATH: PathBuf {
+            default: Text("./data/spool"),
+            expected: "the path of a directory",
+            meaning: "Directory of the queue. It is made if need be, and belongs to one process alone.",
+            parse: value::path,
+        }
+        SMTP_MIN_FREE_SPACE: u64 {
+            default: Text("128 MiB"),
+            expected: "a size from 1 MiB to 1024 GiB, in bytes or with KiB, MiB or GiB",
+            meaning: "With less space free in the queue's file system, new mail is put off with 452 4.3.1.",
+            parse: |text| size(text, MIB..=TIB),
+        }
+        SMTP_RETENTION_DAYS: Duration {
+            default: Text("7"),
+            expected: "a number of days from 0 to 3650",
+            meaning: "How many days a message is kept after its last recipient became final. 0: it is removed at once.",
+            parse: |text| number(text, 0..=RETENTION_DAYS_MAX).map(|days| Duration::from_secs(days * 86_400)),
+        }
+        SMTP_MESSAGE_LIFETIME: Duration {
+            default: Text("5d"),
+            expected: "a time above 0s and up to 365d, such as 5d",
+            meaning: "A recipient that is not delivered by then expires, and the sender is told.",
+            parse: |text| duration(text, SHORTEST..=YEAR),
+        }
+        SMTP_RETRY_BASE: Duration {
+            default: Text("1m"),
+            expected: "a time above 0s and up to 365d, such as 1m",
+            meaning: "Wait before the first retry. It doubles with each further one.",
+            parse: |text| duration(text, SHORTEST..=YEAR),
+        }
+        SMTP_RETRY_CAP: Duration {
+            default: Text("64m"),
+            expected: "a time of at least SMTP_RETRY_BASE and up to 365d, such as 64m",
+            meaning: "Longest wait between two attempts. Up to 20 % are added or taken at random.",
+            parse: |text| duration(text, SHORTEST..=YEAR),
+        }
+        SMTP_QUEUE_WORKERS: usize {
+            default: LogicalCpus,
+            expected: "a number from 1 to 256",
+            meaning: "Delivery workers.",
+            parse: |text| number(text, 1..=WORKERS_MAX),
+        }
+        SMTP_WORKER_CONCURRENCY: usize {
+            default: Text("256"),
+            expected: "a number from 1 to 4096",
+            meaning: "Deliveries that one worker drives at once. Multiplied by SMTP_QUEUE_WORKERS: at most 65536.",
+            parse: |text| number(text, 1..=WORKER_CONCURRENCY_MAX),
+        }
+        SMTP_DESTINATION_CONCURRENCY: usize {
+            default: Text("20"),
+            expected: "a number from 1 to 1000",
+            meaning: "Connections to one destination at one time.",
+            parse: |text| number(text, 1..=DESTINATION_CONCURRENCY_MAX),
+        }
+    }
+
+    Delivery {
+        SMTP_RELAY_HOST: Option<RelayHost> {
+            default: Text(""),
+            expected: "smtp://host or smtp://host:port, an IPv6 address in brackets",
+            meaning: "Smarthost that takes all mail, instead of delivery to the MX of each domain. Port 25 if none is given.",
+            parse: |text| optional(text, relay_host),
+        }
+        SMTP_DELIVERY_PORT: u16 {
+            default: Text("25"),
+            expected: "a port from 1 to 65535",
+            meaning: "Remote port for delivery by MX.",
+            parse: port,
+        }
+        SMTP_DELIVERY_DENY_NETWORKS: Vec<IpNet> {
+            default: Text("127.0.0.0/8,::1/128,0.0.0.0/8,::/128,169.254.0.0/16,fe80::/10,224.0.0.0/4,ff00::/8,255.255.255.255/32"),
+            expected: "networks and addresses separated by commas, or none",
+            meaning: "Never dialled for delivery by MX, whatever DNS says. none: everything may be dialled. SMTP_RELAY_HOST is exempt.",
+            parse: networks_or_none,
+        }
+        SMTP_DNS_SERVERS: Option<Vec<SocketAddr>> {
+            default: Text(""),
+            expected: "IP addresses separated by commas, each with or without a port, such as 192.0.2.53,[2001:db8::53]:5353",
+            meaning: "DNS servers to ask. Not set: those of the system.",
+            parse: |text| optional(text, |text| list(text, |item| value::socket_address(item, 53))),
+        }
+        SMTP_DNS_TIMEOUT: Duration {
+            default: Text("10s"),
+            expected: "a time above 0s and up to 1h, such as 10s",
+            meaning: "Longest look-up, retries included.",
+            parse: |text| duration(text, SHORTEST..=HOUR),
+        }
+        SMTP_CONNECT_TIMEOUT: Duration {
+            default: Text("30s"),
+            expected: "a time above 0s and up to 1d, such as 30s",
+            meaning: "How long a connection to one address may take.",
+            parse: |text| duration(text, SHORTEST..=DAY),
+        }
+        SMTP_REPLY_TIMEOUT: Duration {
+            default: Text("5m"),
+            expected: "a time above 0s and up to 1d, such as 5m",
+            meaning: "How long a remote host may take for each reply, and for reading what we write.",
+            parse: |text| duration(text, SHORTEST..=DAY),
+        }
+        SMTP_DATA_REPLY_TIMEOUT: Duration {
+            default: Text("10m"),
+            expected: "a time above 0s and up to 1d, such as 10m",
+            meaning: "How long a remote host may take for its reply to the whole message. A shorter time brings duplicates.",
+            parse: |text| duration(text, SHORTEST..=DAY),
+        }
+        SMTP_ATTEMPT_TIMEOUT: Duration {
+            default: Text("30m"),
+            expected: "a time above 0s and up to 1d, such as 30m",
+            meaning: "Longest attempt at one host, from the first packet to the last.",
+            parse: |text| duration(text, SHORTEST..=DAY),
+        }
+        SMTP_TLS_CA_FILE: Option<PathBuf> {
+            default: Text(""),
+            expected: "the path of a file in PEM form",
+            meaning: "Trust anchors that count for remote certificates besides those of the system and the bundled ones.",
+            parse: |text| optional(text, value::path),
+        }
+    }
+
+    Health {
+        SMTP_HEALTH_ADDR: SocketAddr {
+            default: Text(":8080"),
+            expected: "address:port, or :port for all addresses, such as 127.0.0.1:8080",
+            meaning: "Where health is served over HTTP.",
+            parse: value::health_address,
+        }
+        SMTP_HEALTH_PORT: Option<u16> {
+            default: Text(""),
+            expected: "a port from 1 to 65535",
+            meaning: "Replaces the port of SMTP_HEALTH_ADDR.",
+            parse: |text| optional(text, port),
+        }
+        SMTP_HEALTH_DISABLE: bool {
+            default: Text("false"),
+            expected: "true or false",
+            meaning: "Whether health is served nowhere.",
+            parse: value::boolean,
+        }
+    }
+
+    Log {
+        SMTP_LOG: String {
+            default: Text("info"),
+            expected: "error, warn, info, debug, trace or off, or a filter such as info,hickory_resolver=debug",
+            meaning: "What is logged to standard error.",
+            parse: value::log_filter,
+        }
+        SMTP_LOG_FORMAT: LogFormat {
+            default: Text("text"),
+            expected: "text, json or logfmt",
+            meaning: "How a line of the log looks: for people, one JSON object, or key=value pairs.",
+            parse: value::log_format,
+        }
+    }
+}
+
+/// A variable that a later version brings.
+pub(super) struct Later {
+    pub(super) name: &'static str,
+    pub(super) secret: bool,
+}
+
+/// Names that are reserved, so that setting one is told, and told as what it is.
+pub(super) static LATER: &[Later] = &[
+    later("SMTP_DEBUG"),
+    later("SMTP_HEALTH_ALLOW_NETWORKS"),
+    later("SMTP_CONTROL_SOCKET"),
+    later("SMTP_DELAY_WARNING"),
+    later_secret("SMTP_AUTH_USERS"),
+    later("SMTP_AUTH_INSECURE"),
+    later("SMTP_AUTH_ANYWHERE"),
+    later("SMTP_TLS_DISABLE"),
+    later("SMTP_TLS_CERT"),
+    later("SMTP_TLS_KEY"),
+    later("SMTP_TLS_PORT"),
+    later("SMTP_PROXY_NETWORKS"),
+    later("SMTP_SOURCE_ADDRESSES"),
+    later("SMTP_RELAY_USER"),
+    later_secret("SMTP_RELAY_PASSWORD"),
+    later("SMTP_ROUTES"),
+    later("SMTP_TLS_POLICY"),
+    later("SMTP_DKIM_SELECTOR"),
+    later("SMTP_DKIM_KEY_PATH"),
+    later_secret("SMTP_DKIM_PRIVATE_KEY"),
+    later("SMTP_DKIM_DOMAIN"),
+    later("SMTP_DKIM_KEYS"),
+];
+
+const fn later(name: &'static str) -> Later {
+    Later {
+        name,
+        secret: false,
+    }
+}
+
+const fn later_secret(name: &'static str) -> Later {
+    Later { name, secret: true }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeSet;
+
+    use super::super::{Config, Sources};
+    use super::*;
+
+    #[test]
+    fn names_are_unique_and_ours() {
+        let names: Vec<&str> = ALL
+            .iter()
+            .map(|about| about.name)
+            .chain(LATER.iter().map(|later| later.name))
+            .collect();
+        assert!(names.iter().all(|name| name.starts_with("SMTP_")));
+        assert_eq!(names.iter().collect::<BTreeSet<_>>().len(), names.len());
+    }
+
+    #[test]
+    fn texts_fit_their_sentences() {
+        for about in ALL {
+            assert!(about.meaning.ends_with('.'), "{}", about.name);
+            assert!(!about.expected.ends_with('.'), "{}", about.name);
+            assert!(!about.expected.starts_with("expected"), "{}", about.name);
+        }
+    }
+
+    #[test]
+    fn sections_are_in_one_piece_and_in_order() {
+        let mut sections: Vec<Section> = ALL.iter().map(|about| about.section).collect();
+        sections.dedup();
+        assert_eq!(sections, Section::ALL);
+    }
+
+    /// Each bound of the table, at the last value taken and the first refused.
+    #[test]
+    fn bounds_are_where_the_texts_say() {
+        for (name, taken, refused) in [
+            ("SMTP_PORT", "1", "0"),
+            ("SMTP_PORT", "65535", "65536"),
+            ("SMTP_DELIVERY_PORT", "1", "0"),
+            ("SMTP_HEALTH_PORT", "1", "0"),
+            ("SMTP_SHUTDOWN_GRACE", "1h", "3601s"),
+            ("SMTP_MAX_MESSAGE_SIZE", "65536", "65535"),
+            ("SMTP_MAX_MESSAGE_SIZE", "1GiB", "1073741825"),
+            ("SMTP_MAX_RECIPIENTS", "100", "99"),
+            ("SMTP_MAX_RECIPIENTS", "10000", "10001"),
+            ("SMTP_MAX_CONNECTIONS", "1", "0"),
+            ("SMTP_MAX_CONNECTIONS", "100000", "100001"),
+            ("SMTP_MAX_CONNECTIONS_PER_CLIENT", "1", "0"),
+            ("SMTP_MAX_CONNECTIONS_PER_CLIENT", "100000", "100001"),
+            ("SMTP_COMMAND_TIMEOUT", "1ms", "0s"),
+            ("SMTP_COMMAND_TIMEOUT", "1d", "1d1ms"),
+            ("SMTP_DATA_TIMEOUT", "1ms", "0s"),
+            ("SMTP_DATA_TIMEOUT", "1d", "1d1ms"),
+            ("SMTP_MIN_FREE_SPACE", "1MiB", "1048575"),
+            ("SMTP_MIN_FREE_SPACE", "1024GiB", "1025GiB"),
+            ("SMTP_RETENTION_DAYS", "3650", "3651"),
+            ("SMTP_RETENTION_DAYS", "0", "7d"),
+            ("SMTP_MESSAGE_LIFETIME", "1ms", "0s"),
+            ("SMTP_MESSAGE_LIFETIME", "365d", "365d1ms"),
+            ("SMTP_RETRY_BASE", "1ms", "0s"),
+            ("SMTP_RETRY_CAP", "365d", "365d1ms"),
+            ("SMTP_QUEUE_WORKERS", "1", "0"),
+            ("SMTP_QUEUE_WORKERS", "256", "257"),
+            ("SMTP_WORKER_CONCURRENCY", "1", "0"),
+            ("SMTP_WORKER_CONCURRENCY", "4096", "4097"),
+            ("SMTP_DESTINATION_CONCURRENCY", "1", "0"),
+            ("SMTP_DESTINATION_CONCURRENCY", "1000", "1001"),
+            ("SMTP_DNS_TIMEOUT", "1ms", "0s"),
+            ("SMTP_DNS_TIMEOUT", "1h", "3601s"),
+            ("SMTP_CONNECT_TIMEOUT", "1ms", "0s"),
+            ("SMTP_CONNECT_TIMEOUT", "1d", "1d1ms"),
+            ("SMTP_REPLY_TIMEOUT", "1ms", "0s"),
+            ("SMTP_REPLY_TIMEOUT", "1d", "1d1ms"),
+            ("SMTP_DATA_REPLY_TIMEOUT", "1ms", "0s"),
+            ("SMTP_DATA_REPLY_TIMEOUT", "1d", "1d1ms"),
+            ("SMTP_ATTEMPT_TIMEOUT", "1ms", "0s"),
+            ("SMTP_ATTEMPT_TIMEOUT", "1d", "1d1ms"),
+        ] {
+            let load = |value| Config::load(&Sources::of([(name, value)]));
+            assert!(
+                load(taken).is_ok(),
+                "{name}={taken}: {:?}",
+                load(taken).err()
+            );
+            assert!(load(refused).is_err(), "{name}={refused}");
+        }
+    }
+}
