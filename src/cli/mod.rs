@@ -1,1 +1,2 @@
 //! Commands and how they print.
+mod config_check; // what `config check` prints
