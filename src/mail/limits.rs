@@ -61,6 +61,17 @@ pub const CNAME_CHAIN_MAX: usize = 10;
 /// Header section of the original that a delivery report gives back, in bytes.
 pub const REPORT_HEADER_BYTES_MAX: usize = 64 * 1024;
 
+/// Items of one destination's line that are held in memory; a longer line stays in the store.
+pub const LINE_WINDOW_ITEMS_MAX: usize = 64;
+/// Recipients of one message that are attempted together.
+pub const CLAIM_RECIPIENTS_MAX: usize = 1_000;
+/// Lines that are read from the store at one time.
+pub const LINE_READS_MAX: usize = 16;
+/// Damaged items of one line that are kept aside in memory, so that they don't come again.
+pub const LINE_SET_ASIDE_MAX: usize = 1_000;
+/// Messages that the sweeper handles in one step.
+pub const SWEEP_MESSAGES_MAX: usize = 500;
+
 /// A client that was refused before the banner is listened to this long, so that the refusal
 /// reaches it and is not overtaken by a reset.
 pub const LINGER: Duration = Duration::from_secs(2);
@@ -72,4 +83,5 @@ const _: () = assert!(COMMAND_LINE_BYTES_MAX < SESSION_READ_BYTES);
 const _: () = assert!(SESSION_READ_BYTES <= DATA_READ_BYTES);
 const _: () = assert!(INLINE_BODY_BYTES_MAX < STORE_VALUE_BYTES_MAX);
 const _: () = assert!(BODY_PIECE_BYTES <= COMMIT_GROUP_BYTES_MAX);
+const _: () = assert!(LINE_WINDOW_ITEMS_MAX <= CLAIM_RECIPIENTS_MAX);
 const _: () = assert!(REPLY_TEXT_BYTES_MAX < REMOTE_REPLY_BYTES_MAX);

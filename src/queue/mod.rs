@@ -3,9 +3,50 @@
 //! Promises: decisions (`lifecycle`, `backoff`, `admission`) are pure; a verdict and the report it
 //! calls for go to the store in one commit; one destination is never felt by another.
 
-use std::future::Future;
+mod admission;
+mod backoff;
+mod custody;
+mod dispatcher;
+mod lifecycle;
+mod line;
+mod lines;
+mod recorder;
+mod reporting;
+#[cfg(test)]
+mod samples;
+mod sweeper;
+mod worker;
 
-use crate::mail::{Answer, Destination, Message, Recipient, RecipientNo};
+pub use admission::admit;
+pub use backoff::{Jitter, RetryPolicy};
+pub use lifecycle::{Report, Verdict, after_attempt, overdue};
+
+use std::future::Future;
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::task::JoinSet;
+use tokio_util::sync::CancellationToken;
+
+use crate::config::{Config, Mode};
+use crate::mail::limits::{
+    CLAIM_RECIPIENTS_MAX, LINE_READS_MAX, LINE_SET_ASIDE_MAX, LINE_WINDOW_ITEMS_MAX,
+};
+use crate::mail::{Answer, Destination, Message, Recipient, RecipientNo, UnixMillis};
+use crate::observe::{Events, wall_clock};
+use crate::store::Store;
+
+use custody::Custody;
+use dispatcher::Dispatcher;
+use lines::Bounds;
+use recorder::Recorder;
+use sweeper::{Expiry, Sweeper};
+use worker::Worker;
+
+/// From sweep to sweep.
+const SWEEP_PERIOD: Duration = Duration::from_secs(60);
+/// The same where nothing is kept.
+const SWEEP_PERIOD_WITHOUT_RETENTION: Duration = Duration::from_secs(1);
 
 /// Recipients of one message and one destination, to be attempted together.
 #[derive(Debug)]
@@ -38,4 +79,118 @@ pub trait Deliver: Send + Sync + 'static {
     /// Makes one attempt, within a deadline of its own. Dropped midway, the message may have been
     /// taken by the remote.
     fn deliver(&self, assignment: &Assignment) -> impl Future<Output = Outcomes> + Send;
+}
+
+/// What time it is, for what is written down. Tests bring their own.
+pub type Clock = Arc<dyn Fn() -> UnixMillis + Send + Sync>;
+
+/// How a queue is stopped, in two steps.
+#[derive(Clone, Debug, Default)]
+pub struct Stop {
+    /// No attempt is begun any more; those that run may end.
+    pub claiming: CancellationToken,
+    /// Attempts that still run are aborted; their claims are given back. Of use after the first.
+    pub attempts: CancellationToken,
+}
+
+/// Everything that happens to mail between its acceptance and its end.
+pub struct Queue<D> {
+    dispatcher: Option<Dispatcher<D>>,
+    sweeper: Sweeper,
+}
+
+impl<D: Deliver> Queue<D> {
+    /// A queue over `store` that sends by `deliver`. It does nothing before [`Queue::run`].
+    ///
+    /// Outside of mode `deliver` no attempt is made at all, not even for what was queued before, and
+    /// nothing expires: nobody is told that we gave up when we did not try. What is kept long enough
+    /// is removed in every mode.
+    #[must_use]
+    pub fn new(config: &Config, store: Store, deliver: Arc<D>, events: Events) -> Queue<D> {
+        Queue::with_clock(config, store, deliver, events, Arc::new(wall_clock))
+    }
+
+    /// The same, by another clock.
+    #[must_use]
+    pub fn with_clock(
+        config: &Config,
+        store: Store,
+        deliver: Arc<D>,
+        events: Events,
+        clock: Clock,
+    ) -> Queue<D> {
+        let queue = &config.queue;
+        let delivers = match config.mode {
+            Mode::Deliver => true,
+            Mode::Hold | Mode::Sink => false,
+        };
+        let custody = Custody::default();
+        let recorder = Arc::new(Recorder {
+            store: store.clone(),
+            events: events.clone(),
+            clock: clock.clone(),
+            hostname: config.hostname.clone(),
+            lifetime: queue.lifetime,
+        });
+        let sweeper = Sweeper {
+            store: store.clone(),
+            recorder: recorder.clone(),
+            custody: custody.clone(),
+            events: events.clone(),
+            clock: clock.clone(),
+            period: match queue.retention.is_zero() {
+                true => SWEEP_PERIOD_WITHOUT_RETENTION,
+                false => SWEEP_PERIOD,
+            },
+            retention: queue.retention,
+            expiry: delivers.then(|| Expiry::new(queue.lifetime, clock())),
+        };
+        let worker = Worker {
+            store,
+            deliver,
+            recorder,
+            custody,
+            retry: RetryPolicy {
+                base: queue.retry_base,
+                cap: queue.retry_cap,
+                lifetime: queue.lifetime,
+            },
+            events,
+            clock,
+        };
+        let bounds = Bounds {
+            total: queue
+                .workers
+                .saturating_mul(queue.worker_concurrency)
+                .max(1),
+            destination: queue.destination_concurrency.max(1),
+            window: LINE_WINDOW_ITEMS_MAX,
+            group: CLAIM_RECIPIENTS_MAX,
+            reads: LINE_READS_MAX,
+            set_aside: LINE_SET_ASIDE_MAX,
+        };
+        Queue {
+            dispatcher: delivers.then(|| Dispatcher::new(worker, bounds)),
+            sweeper,
+        }
+    }
+
+    /// Works until it is stopped, and until what runs then has ended.
+    ///
+    /// # Panics
+    /// If the dispatcher or the sweeper did: the process should end, crashing is our recovery.
+    pub async fn run(self, stop: Stop) {
+        let mut tasks = JoinSet::new();
+        tasks.spawn(self.sweeper.run(stop.claiming.clone()));
+        if let Some(dispatcher) = self.dispatcher {
+            tasks.spawn(dispatcher.run(stop));
+        }
+        while let Some(ended) = tasks.join_next().await {
+            if let Err(error) = ended
+                && let Ok(panic) = error.try_into_panic()
+            {
+                std::panic::resume_unwind(panic);
+            }
+        }
+    }
 }

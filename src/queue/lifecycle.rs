@@ -1,0 +1,340 @@
+//! What a recipient becomes after an attempt, and whether somebody must be told. Pure: time and
+//! jitter are arguments.
+
+use std::time::Duration;
+
+use crate::mail::{
+    Address, Answer, EnhancedCode, Message, Reason, Recipient, RecipientState, ReversePath,
+    UnixMillis,
+};
+
+use super::Outcome;
+use super::backoff::{Jitter, RetryPolicy};
+
+/// What is decided about one recipient. No end without delivery can be written down without
+/// deciding about its report.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Verdict {
+    /// A host took responsibility.
+    Delivered {
+        /// Its words.
+        answer: Answer,
+    },
+    /// To be tried again.
+    Deferred {
+        /// Why.
+        answer: Answer,
+        /// Not before.
+        next: UnixMillis,
+    },
+    /// Refused for good.
+    Failed {
+        /// Why.
+        answer: Answer,
+        /// Who is told.
+        report: Report,
+    },
+    /// The lifetime ended.
+    Expired {
+        /// Status 4.4.7, with what the last attempt gave.
+        answer: Answer,
+        /// Who is told.
+        report: Report,
+    },
+}
+
+/// Who is told about a recipient that was not reached.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Report {
+    /// The sender of the envelope.
+    OwedTo(Address),
+    /// Nobody: the reverse-path is null, so this is a report itself or wants none
+    /// (RFC 5321 4.5.5, 6.1).
+    OwedToNobody,
+}
+
+/// Decides about one recipient of `message` after an attempt that ended at `now`. The lifetime ends
+/// only with an attempt: the last one is due at the moment when it ends.
+#[must_use]
+pub fn after_attempt(
+    message: &Message,
+    rcpt: &Recipient,
+    seen: &Outcome,
+    now: UnixMillis,
+    retry: &RetryPolicy,
+    jitter: Jitter,
+) -> Verdict {
+    match seen {
+        Outcome::Delivered(answer) => Verdict::Delivered {
+            answer: answer.clone(),
+        },
+        Outcome::Failed(answer) => Verdict::Failed {
+            answer: answer.clone(),
+            report: Report::about(message),
+        },
+        Outcome::Deferred(answer) => {
+            let end = message.arrival.after(retry.lifetime);
+            if now >= end {
+                Verdict::Expired {
+                    answer: expired(Some(answer), retry.lifetime),
+                    report: Report::about(message),
+                }
+            } else {
+                let delay = retry.delay(rcpt.attempts.saturating_add(1), jitter);
+                Verdict::Deferred {
+                    answer: answer.clone(),
+                    next: now.after(delay).min(end),
+                }
+            }
+        }
+    }
+}
+
+/// The verdict about a recipient whose lifetime is over and who could not be attempted any more.
+#[must_use]
+pub fn overdue(message: &Message, rcpt: &Recipient, lifetime: Duration) -> Verdict {
+    Verdict::Expired {
+        answer: expired(rcpt.last_answer.as_ref(), lifetime),
+        report: Report::about(message),
+    }
+}
+
+impl Report {
+    fn about(message: &Message) -> Report {
+        match &message.envelope.reverse_path {
+            ReversePath::Null => Report::OwedToNobody,
+            ReversePath::Mailbox(sender) => Report::OwedTo(sender.clone()),
+        }
+    }
+}
+
+impl Verdict {
+    /// Why, in the words that are kept and told.
+    #[must_use]
+    pub fn answer(&self) -> &Answer {
+        match self {
+            Verdict::Delivered { answer }
+            | Verdict::Deferred { answer, .. }
+            | Verdict::Failed { answer, .. }
+            | Verdict::Expired { answer, .. } => answer,
+        }
+    }
+
+    /// The report that this verdict calls for, if it ends a life without delivery.
+    #[must_use]
+    pub fn report(&self) -> Option<&Report> {
+        match self {
+            Verdict::Delivered { .. } | Verdict::Deferred { .. } => None,
+            Verdict::Failed { report, .. } | Verdict::Expired { report, .. } => Some(report),
+        }
+    }
+
+    /// The recipient as it is to be stored. `attempted` is when the attempt ended, `None` if the
+    /// verdict fell without one.
+    ///
+    /// # Panics
+    /// If the state of `rcpt` may not become that of the verdict: that is a bug of ours.
+    #[must_use]
+    pub fn apply(&self, rcpt: &Recipient, attempted: Option<UnixMillis>) -> Recipient {
+        let state = match self {
+            Verdict::Delivered { .. } => RecipientState::Delivered,
+            Verdict::Deferred { next, .. } => RecipientState::Deferred { due: *next },
+            Verdict::Failed { .. } => RecipientState::Failed,
+            Verdict::Expired { .. } => RecipientState::Expired,
+        };
+        assert!(rcpt.state.may_become(&state), "{rcpt:?} to {state:?}");
+        Recipient {
+            no: rcpt.no,
+            address: rcpt.address.clone(),
+            state,
+            attempts: rcpt.attempts.saturating_add(u32::from(attempted.is_some())),
+            first_attempt: rcpt.first_attempt.or(attempted),
+            last_attempt: attempted.or(rcpt.last_attempt),
+            last_answer: Some(self.answer().clone()),
+        }
+    }
+}
+
+/// What is told about a recipient whose lifetime is over: 4.4.7 (RFC 3463 3.5), with what the last
+/// attempt gave, so that the sender learns why it took so long.
+fn expired(last: Option<&Answer>, lifetime: Duration) -> Answer {
+    let mut detail = format!(
+        "not delivered within {} (SMTP_MESSAGE_LIFETIME)",
+        spelled(lifetime)
+    );
+    match last {
+        None => detail.push_str("; no attempt was made"),
+        Some(last) if !last.detail.is_empty() => {
+            detail.push_str("; last attempt: ");
+            detail.push_str(&last.detail);
+        }
+        Some(_) => {}
+    }
+    Answer {
+        remote: last.and_then(|last| last.remote.clone()),
+        status: EnhancedCode::temporary(4, 7),
+        reason: last.map_or(Reason::Policy, |last| last.reason),
+        reply: last.and_then(|last| last.reply.clone()),
+        detail: detail.into(),
+    }
+}
+
+/// In the largest unit that needs no fraction, as the configuration writes it.
+fn spelled(span: Duration) -> String {
+    let seconds = span.as_secs();
+    let unit = [(86_400, "d"), (3_600, "h"), (60, "m")]
+        .into_iter()
+        .find(|(size, _)| seconds >= *size && seconds.is_multiple_of(*size));
+    match unit {
+        Some((size, name)) => format!("{}{name}", seconds / size),
+        None => format!("{seconds}s"),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::mail::{RecipientNo, Reply, ReplyCode};
+    use crate::queue::samples;
+
+    const RETRY: RetryPolicy = RetryPolicy {
+        base: Duration::from_secs(60),
+        cap: Duration::from_secs(240),
+        lifetime: Duration::from_secs(1_000),
+    };
+    const ARRIVAL: UnixMillis = UnixMillis(1_000_000);
+
+    fn answer(code: u16) -> Answer {
+        let code = ReplyCode::new(code).expect("a reply code");
+        let reply = Reply::from_lines(code, [&b"words"[..]]);
+        Answer {
+            remote: None,
+            status: reply.status(),
+            reason: Reason::Remote,
+            reply: Some(reply),
+            detail: "".into(),
+        }
+    }
+
+    fn rcpt(attempts: u32) -> Recipient {
+        let due = UnixMillis(0);
+        let state = match attempts {
+            0 => RecipientState::Queued { due },
+            _ => RecipientState::Deferred { due },
+        };
+        Recipient {
+            attempts,
+            ..Recipient::new(RecipientNo(3), samples::address("a@dest.test"), state)
+        }
+    }
+
+    fn decide(from: &str, attempts: u32, seen: &Outcome, seconds: u64) -> (Verdict, Recipient) {
+        let message = samples::message(ARRIVAL, from);
+        let now = ARRIVAL.after(Duration::from_secs(seconds));
+        let rcpt = rcpt(attempts);
+        let verdict = after_attempt(&message, &rcpt, seen, now, &RETRY, Jitter::NONE);
+        let after = verdict.apply(&rcpt, Some(now));
+        assert_eq!(after.attempts, attempts + 1);
+        assert_eq!(after.last_attempt, Some(now));
+        assert_eq!(after.last_answer.as_ref(), Some(verdict.answer()));
+        (verdict, after)
+    }
+
+    #[track_caller]
+    fn check_next(attempts: u32, at_seconds: u64, want_next_seconds: u64) {
+        let (verdict, after) = decide(
+            "s@src.test",
+            attempts,
+            &Outcome::Deferred(answer(451)),
+            at_seconds,
+        );
+        let due = ARRIVAL.after(Duration::from_secs(want_next_seconds));
+        assert_eq!(after.state, RecipientState::Deferred { due });
+        assert_eq!(verdict.report(), None);
+    }
+
+    #[test]
+    fn a_deferral_waits_longer_each_time_and_never_beyond_the_lifetime() {
+        check_next(0, 0, 60);
+        check_next(1, 70, 70 + 120);
+        check_next(2, 200, 200 + 240);
+        check_next(9, 300, 300 + 240);
+        check_next(9, 900, 1_000); // one last attempt when the lifetime ends
+        check_next(9, 999, 1_000);
+    }
+
+    #[test]
+    fn a_deferral_at_the_end_of_the_lifetime_is_4_4_7_with_the_last_reply() {
+        let (verdict, after) = decide("s@src.test", 9, &Outcome::Deferred(answer(451)), 1_000);
+        assert_eq!(after.state, RecipientState::Expired);
+        let told = after.last_answer.expect("the last answer is kept");
+        assert_eq!(told.status.to_string(), "4.4.7");
+        assert_eq!(
+            told.words(),
+            "451 words (not delivered within 1000s (SMTP_MESSAGE_LIFETIME))"
+        );
+        let owed = Report::OwedTo(samples::address("s@src.test"));
+        assert_eq!(verdict.report(), Some(&owed));
+    }
+
+    #[test]
+    fn a_permanent_answer_ends_it_at_once_with_a_report() {
+        let (verdict, after) = decide("s@src.test", 0, &Outcome::Failed(answer(550)), 1);
+        assert_eq!(after.state, RecipientState::Failed);
+        let owed = Report::OwedTo(samples::address("s@src.test"));
+        assert_eq!(verdict.report(), Some(&owed));
+    }
+
+    #[test]
+    fn nobody_is_told_about_mail_with_a_null_reverse_path() {
+        let (failed, _) = decide("", 0, &Outcome::Failed(answer(550)), 1);
+        assert_eq!(failed.report(), Some(&Report::OwedToNobody));
+        let (expired, _) = decide("", 0, &Outcome::Deferred(answer(451)), 1_000);
+        assert_eq!(expired.report(), Some(&Report::OwedToNobody));
+    }
+
+    #[test]
+    fn delivered_is_delivered_even_after_the_lifetime() {
+        let (verdict, after) = decide("s@src.test", 1, &Outcome::Delivered(answer(250)), 5_000);
+        assert_eq!(after.state, RecipientState::Delivered);
+        assert_eq!(verdict.report(), None);
+    }
+
+    #[test]
+    fn what_is_overdue_expires_without_counting_an_attempt() {
+        let message = samples::message(ARRIVAL, "s@src.test");
+        let verdict = overdue(&message, &rcpt(0), RETRY.lifetime);
+        let after = verdict.apply(&rcpt(0), None);
+        assert_eq!((after.attempts, after.last_attempt), (0, None));
+        assert_eq!(
+            verdict.answer().words(),
+            "not delivered within 1000s (SMTP_MESSAGE_LIFETIME); no attempt was made"
+        );
+    }
+
+    #[test]
+    #[should_panic(expected = "Delivered")]
+    fn a_final_state_is_never_left() {
+        let done = Recipient {
+            state: RecipientState::Delivered,
+            ..rcpt(1)
+        };
+        let again = Verdict::Delivered {
+            answer: answer(250),
+        };
+        let _ = again.apply(&done, Some(ARRIVAL));
+    }
+
+    #[test]
+    fn lifetimes_are_spelled_as_the_configuration_does() {
+        for (seconds, want) in [
+            (432_000, "5d"),
+            (7_200, "2h"),
+            (90, "90s"),
+            (120, "2m"),
+            (0, "0s"),
+        ] {
+            assert_eq!(spelled(Duration::from_secs(seconds)), want);
+        }
+    }
+}

@@ -1,0 +1,34 @@
+//! Messages and addresses for the tests of this room.
+
+use crate::mail::{
+    Address, BodyFacts, BodyKind, Client, Envelope, Message, QueueId, ReversePath, Spelling,
+    UnixMillis,
+};
+
+pub(super) fn address(text: &str) -> Address {
+    Address::parse(text.as_bytes(), Spelling::Utf8).expect("a well-formed address")
+}
+
+/// A message from `from`; an empty text is the null reverse-path.
+pub(super) fn message(arrival: UnixMillis, from: &str) -> Message {
+    Message {
+        id: QueueId::new(arrival, 1),
+        arrival,
+        envelope: Envelope {
+            reverse_path: match from {
+                "" => ReversePath::Null,
+                from => ReversePath::Mailbox(address(from)),
+            },
+            body_kind: BodyKind::SevenBit,
+            smtputf8: false,
+        },
+        client: Client::Local,
+        added_header: [].into(),
+        body: BodyFacts {
+            len: 0,
+            crc32: 0,
+            has_8bit: false,
+        },
+        report_of: None,
+    }
+}

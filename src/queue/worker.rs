@@ -1,0 +1,145 @@
+//! One attempt: from a claim to a recorded verdict.
+
+use std::collections::HashMap;
+use std::panic::AssertUnwindSafe;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use futures_util::FutureExt as _;
+
+use crate::mail::{Answer, EnhancedCode, Message, Reason, Recipient, RecipientNo, UnixMillis};
+use crate::observe::{Event, Events};
+use crate::store::{Loaded, ReadError, Store};
+
+use super::custody::Custody;
+use super::line::Ending;
+use super::lines::Claim;
+use super::recorder::{Decided, Recorder, Unrecorded};
+use super::{Assignment, Clock, Deliver, Jitter, Outcome, Outcomes, RetryPolicy, after_attempt};
+
+/// What an attempt needs. One for all of them.
+pub(super) struct Worker<D> {
+    pub(super) store: Store,
+    pub(super) deliver: Arc<D>,
+    pub(super) recorder: Arc<Recorder>,
+    pub(super) custody: Custody,
+    pub(super) retry: RetryPolicy,
+    pub(super) events: Events,
+    pub(super) clock: Clock,
+}
+
+impl<D: Deliver> Worker<D> {
+    /// Attempts a claim and records what came of it.
+    ///
+    /// If the future is dropped, the claim is given back by that; the remote may have the message.
+    pub(super) async fn attempt(&self, claim: &Claim) -> Ending {
+        let Some(_in_hand) = self.custody.share(claim.id) else {
+            return Ending::GivenBack; // the sweeper is about to end it
+        };
+        let assignment = match self.load(claim).await {
+            Ok(Some(assignment)) => assignment,
+            Ok(None) => return Ending::Done,
+            Err(ending) => return ending,
+        };
+        let began = Instant::now();
+        let outcomes = self.deliver(&assignment).await;
+        let took = began.elapsed();
+        let Assignment {
+            message,
+            recipients,
+            ..
+        } = assignment;
+        // one jitter for all, so that they stay together
+        let jitter = Jitter(rand::random());
+        let now = (self.clock)();
+        let mut outcomes: HashMap<RecipientNo, Outcome> = outcomes.into_iter().collect();
+        let decide = |before: Recipient| {
+            let seen = outcomes.remove(&before.no).unwrap_or_else(no_answer);
+            let verdict = after_attempt(&message, &before, &seen, now, &self.retry, jitter);
+            Decided::new(before, verdict, Some(now))
+        };
+        let decided: Vec<Decided> = recipients.into_iter().map(decide).collect();
+        match self.recorder.record(&message, &decided).await {
+            Ok(made) => {
+                self.tell(&message, &decided, &made, took, now);
+                Ending::Done
+            }
+            Err(Unrecorded) => Ending::GivenBack,
+        }
+    }
+
+    /// What there is to do for a claim. Those that are over, or due at another time by now, are left
+    /// out: a claim may be made of what was read a moment too early.
+    async fn load(&self, claim: &Claim) -> Result<Option<Assignment>, Ending> {
+        let loaded = match self.store.load(claim.id, &claim.nos).await {
+            Ok(loaded) => loaded,
+            Err(ReadError::Damaged(_)) => return Err(Ending::SetAside), // told by the store
+            Err(ReadError::Failed(error)) => {
+                self.events.emit(&Event::DestinationTrouble {
+                    destination: &claim.destination,
+                    error: &error,
+                });
+                return Err(Ending::GivenBack);
+            }
+        };
+        Ok(loaded.and_then(
+            |Loaded {
+                 message,
+                 mut recipients,
+             }| {
+                recipients.retain(|rcpt| rcpt.state.due() == Some(claim.due));
+                (!recipients.is_empty()).then(|| Assignment {
+                    message,
+                    recipients,
+                    destination: claim.destination.clone(),
+                })
+            },
+        ))
+    }
+
+    /// A panic on the way out is a bug that must not cost the message: it counts as a deferral.
+    async fn deliver(&self, assignment: &Assignment) -> Outcomes {
+        let attempt = self.deliver.deliver(assignment);
+        match AssertUnwindSafe(attempt).catch_unwind().await {
+            Ok(outcomes) => outcomes,
+            Err(_) => {
+                self.events.emit(&Event::Alarm {
+                    what: &format!("{}: a delivery attempt panicked", assignment.message.id),
+                    todo: "report this as a bug, with the panic's message from the log",
+                });
+                Outcomes::new()
+            }
+        }
+    }
+
+    fn tell(
+        &self,
+        message: &Message,
+        decided: &[Decided],
+        made: &[bool],
+        took: Duration,
+        now: UnixMillis,
+    ) {
+        for (decided, _) in decided.iter().zip(made).filter(|(_, made)| **made) {
+            self.events.emit(&Event::Attempted {
+                id: message.id,
+                before: &decided.before,
+                after: &decided.after,
+                answer: decided.verdict.answer(),
+                took,
+                arrival: message.arrival,
+                now,
+            });
+        }
+    }
+}
+
+fn no_answer() -> Outcome {
+    Outcome::Deferred(Answer {
+        remote: None,
+        status: EnhancedCode::temporary(3, 0),
+        reason: Reason::Policy,
+        reply: None,
+        detail: "the attempt ended without an answer about this recipient".into(),
+    })
+}
