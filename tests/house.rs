@@ -53,7 +53,11 @@ fn sources() -> Vec<(PathBuf, String)> {
 /// The code of a file: without comments, and without its tests, which may do more.
 fn code(text: &str) -> String {
     let shipped = text.split("#[cfg(test)]").next().unwrap();
-    shipped.lines().map(|line| line.split("//").next().unwrap()).collect::<Vec<_>>().join("\n")
+    shipped
+        .lines()
+        .map(|line| line.split("//").next().unwrap())
+        .collect::<Vec<_>>()
+        .join("\n")
 }
 
 fn room(path: &Path) -> String {
@@ -74,11 +78,17 @@ fn a_room_imports_only_from_floors_below_it() {
             continue;
         }
         let own = room(&path);
-        let own_floor = floor(&own).unwrap_or_else(|| panic!("{}: a room without a floor", path.display()));
+        let own_floor =
+            floor(&own).unwrap_or_else(|| panic!("{}: a room without a floor", path.display()));
         for (line, content) in text.lines().enumerate() {
             for after in content.split("crate::").skip(1) {
-                let other: String = after.chars().take_while(|c| c.is_alphanumeric() || *c == '_').collect();
-                let Some(other_floor) = floor(&other) else { continue };
+                let other: String = after
+                    .chars()
+                    .take_while(|c| c.is_alphanumeric() || *c == '_')
+                    .collect();
+                let Some(other_floor) = floor(&other) else {
+                    continue;
+                };
                 let allowed = other == own
                     || other_floor < own_floor
                     || SAME_FLOOR.contains(&(&own, &other))
@@ -100,7 +110,11 @@ fn a_room_imports_only_from_floors_below_it() {
 fn every_room_of_the_map_is_there_and_every_file_says_what_it_is_for() {
     let mut seen = BTreeMap::new();
     for (path, text) in sources() {
-        assert!(text.starts_with("//!"), "{}: does not open with what it is for", path.display());
+        assert!(
+            text.starts_with("//!"),
+            "{}: does not open with what it is for",
+            path.display()
+        );
         if path.starts_with("src") {
             seen.insert(room(&path), ());
         }
@@ -114,7 +128,11 @@ fn every_room_of_the_map_is_there_and_every_file_says_what_it_is_for() {
 fn only_the_store_names_sled() {
     for (path, text) in sources() {
         let at_home = path.starts_with("src/store") || path.starts_with("migrations");
-        assert!(at_home || !code(&text).contains("sled::"), "{} names sled", path.display());
+        assert!(
+            at_home || !code(&text).contains("sled::"),
+            "{} names sled",
+            path.display()
+        );
     }
 }
 
@@ -122,23 +140,44 @@ fn only_the_store_names_sled() {
 fn unsafe_stands_in_one_file() {
     for (path, text) in sources() {
         let at_home = path.ends_with("store/durable_flush.rs");
-        assert!(at_home || !code(&text).contains("unsafe"), "{} is unsafe", path.display());
+        assert!(
+            at_home || !code(&text).contains("unsafe"),
+            "{} is unsafe",
+            path.display()
+        );
     }
 }
 
 #[test]
 fn pure_rooms_do_no_io_and_read_no_clock() {
     let impure = [
-        "std::net::Tcp", "std::net::Udp", "std::fs", "std::env", "Instant::now", "SystemTime", "wall_clock",
-        "tokio", "rand::", "async fn", ".await", "std::thread",
+        "std::net::Tcp",
+        "std::net::Udp",
+        "std::fs",
+        "std::env",
+        "Instant::now",
+        "SystemTime",
+        "wall_clock",
+        "tokio",
+        "rand::",
+        "async fn",
+        ".await",
+        "std::thread",
     ];
     for (path, text) in sources() {
-        if !PURE.iter().any(|pure| path.starts_with(pure) || path == Path::new(pure)) {
+        if !PURE
+            .iter()
+            .any(|pure| path.starts_with(pure) || path == Path::new(pure))
+        {
             continue;
         }
         let code = code(&text);
         for what in impure {
-            assert!(!code.contains(what), "{} is to be pure and names {what}", path.display());
+            assert!(
+                !code.contains(what),
+                "{} is to be pure and names {what}",
+                path.display()
+            );
         }
     }
 }

@@ -24,17 +24,29 @@ const BODY_BYTES_MAX: usize = 1_024;
 const DRAIN: Duration = Duration::from_secs(1);
 
 /// Serves health on `address` until `shutdown`.
-pub async fn serve(address: SocketAddr, check: HealthCheck, events: Events, shutdown: CancellationToken) {
+pub async fn serve(
+    address: SocketAddr,
+    check: HealthCheck,
+    events: Events,
+    shutdown: CancellationToken,
+) {
     let listener = match TcpListener::bind(address).await {
         Ok(listener) => listener,
         Err(error) => {
             let error = format!("{error}; set SMTP_HEALTH_ADDR, or SMTP_HEALTH_DISABLE=true");
-            events.emit(&Event::NotListening { address, what: "health", error: &error });
+            events.emit(&Event::NotListening {
+                address,
+                what: "health",
+                error: &error,
+            });
             return;
         }
     };
     let bound = listener.local_addr().unwrap_or(address);
-    events.emit(&Event::Listening { address: bound, what: "health" });
+    events.emit(&Event::Listening {
+        address: bound,
+        what: "health",
+    });
     let stopped = shutdown.clone().cancelled_owned();
     let served = axum::serve(listener, router(check)).with_graceful_shutdown(stopped);
     tokio::select! {
@@ -55,7 +67,10 @@ fn router(check: HealthCheck) -> Router {
 
 async fn healthz(State(check): State<HealthCheck>) -> impl IntoResponse {
     let plain: [(HeaderName, HeaderValue); 2] = [
-        (header::CONTENT_TYPE, HeaderValue::from_static("text/plain; charset=utf-8")),
+        (
+            header::CONTENT_TYPE,
+            HeaderValue::from_static("text/plain; charset=utf-8"),
+        ),
         (header::CACHE_CONTROL, HeaderValue::from_static("no-store")),
     ];
     match check() {

@@ -1,1 +1,132 @@
-//! Listeners, access, the session driver.
+//! Listeners, access, the session driver: sockets and deadlines around `smtp::server`.
+//!
+//! Promises: a client that was not let in gets one refusal and runs no command; a 250 to message
+//! data is written after [`Store::accept`] said `Ok`, and nowhere else; whatever a client does costs
+//! a bounded amount of memory and time, and no other client's service.
+//!
+//! Deliberately not here: what a command means (`smtp::server`), what is done to a header section
+//! (`message`), what a recipient begins as (`queue`), DNS (a [`HostLookup`] is handed in).
+
+mod accept;
+mod access;
+mod deadline;
+mod farewell;
+mod listener;
+mod read_buffer;
+mod receive;
+mod session;
+mod slots;
+
+pub use access::{HostAddresses, HostLookup, LookupError};
+pub use listener::BindError;
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+
+use futures_util::future::join_all;
+use tokio::net::TcpListener;
+use tokio_util::sync::CancellationToken;
+
+use crate::config::Config;
+use crate::observe::{Event, Events};
+use crate::smtp::server::{Rules, SenderPolicy};
+use crate::store::Store;
+
+use accept::Door;
+use access::Gate;
+use session::SessionContext;
+use slots::Slots;
+
+/// The way in, with its sockets bound and listening.
+pub struct Inbound<L> {
+    listeners: Vec<(TcpListener, SocketAddr)>,
+    door: Arc<Door<L>>,
+    events: Events,
+}
+
+impl<L: HostLookup> Inbound<L> {
+    /// Binds the configured addresses; clients that connect wait until [`Inbound::serve`] runs.
+    /// Call it within a Tokio runtime. Fails with what the operator should change.
+    pub fn bind(
+        config: &Config,
+        store: Store,
+        events: Events,
+        lookup: L,
+    ) -> Result<Inbound<L>, BindError> {
+        let listeners = listener::bind_all(&config.smtpd, &events)?;
+        let gate = Gate::new(&config.access, lookup);
+        if gate.admits_nobody() {
+            events.emit(&Event::Alarm {
+                what: "no client may connect: every one is refused with 554 5.7.1",
+                todo: "set SMTP_ALLOW_NETWORKS or SMTP_ALLOW_HOSTS to the clients that send through this relay",
+            });
+        }
+        let door = Door {
+            gate,
+            slots: Slots::new(
+                config.smtpd.max_connections,
+                config.smtpd.max_connections_per_client,
+            ),
+            sessions: Arc::new(session_context(config, store, events.clone())),
+            events: events.clone(),
+            lobby: Door::<L>::lobby(),
+        };
+        Ok(Inbound {
+            listeners,
+            door: Arc::new(door),
+            events,
+        })
+    }
+
+    /// Where clients can connect; with port 0 configured, the ports that the system chose.
+    #[must_use]
+    pub fn local_addresses(&self) -> Vec<SocketAddr> {
+        self.listeners.iter().map(|(_, address)| *address).collect()
+    }
+
+    /// Serves clients until `shutdown`; then stops listening at once, says good-bye to idle
+    /// clients, lets running transactions end, and returns when the last session is over. The
+    /// caller bounds that wait: dropped, it cuts off the sessions that are left.
+    pub async fn serve(self, shutdown: CancellationToken) {
+        for (_, address) in &self.listeners {
+            self.events.emit(&Event::Listening {
+                address: *address,
+                what: "smtp",
+            });
+        }
+        let loops = self.listeners.into_iter().map(|(listener, _)| {
+            accept::serve_listener(listener, Arc::clone(&self.door), shutdown.clone())
+        });
+        join_all(loops).await;
+    }
+}
+
+fn session_context(config: &Config, store: Store, events: Events) -> SessionContext {
+    SessionContext {
+        rules: Arc::new(Rules::new(
+            config.hostname.clone(),
+            &config.smtpd.banner,
+            config.smtpd.max_message_size,
+            config.smtpd.max_recipients,
+            sender_policy(config),
+        )),
+        store,
+        events,
+        mode: config.mode,
+        command_timeout: config.smtpd.command_timeout,
+        data_timeout: config.smtpd.data_timeout,
+    }
+}
+
+fn sender_policy(config: &Config) -> SenderPolicy {
+    if !config.access.require_local_domain {
+        return SenderPolicy::Any;
+    }
+    let (hostname, others) = (
+        config.hostname.clone(),
+        config.access.sender_domains.clone(),
+    );
+    SenderPolicy::Local(Box::new(move |domain| {
+        *domain == hostname || others.iter().any(|other| other.matches(domain))
+    }))
+}

@@ -22,6 +22,17 @@ pub const HELO_BYTES_MAX: usize = 255;
 pub const SESSION_READ_BYTES: usize = 8 * 1024;
 /// Read buffer of a session while message data is read, in bytes.
 pub const DATA_READ_BYTES: usize = 64 * 1024;
+/// Replies to pipelined commands that are gathered before they are written, in bytes.
+pub const REPLIES_BYTES_MAX: usize = 16 * 1024;
+/// Connections that the kernel keeps for us until we accept them.
+pub const LISTEN_BACKLOG: i32 = 1_024;
+/// Clients that are being turned away, or whose right to connect is being looked up, at one time.
+/// More are turned away without waiting for them to listen.
+pub const LOBBY_MAX: usize = 256;
+/// Names of allowed hosts that are looked up at one time.
+pub const HOST_LOOKUPS_MAX: usize = 16;
+/// Octets that are read and thrown away behind a last reply.
+pub const LINGER_BYTES_MAX: usize = 1024 * 1024;
 /// Received fields at which a message is taken to loop (RFC 5321 6.3 asks for at least 100).
 pub const RECEIVED_FIELDS_MAX: usize = 100;
 /// Longest header section taken, in bytes.
@@ -75,11 +86,26 @@ pub const SWEEP_MESSAGES_MAX: usize = 500;
 /// A client that was refused before the banner is listened to this long, so that the refusal
 /// reaches it and is not overtaken by a reset.
 pub const LINGER: Duration = Duration::from_secs(2);
+/// Pause after a failed accept, such as for lack of descriptors.
+pub const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
+/// Look-up of one allowed host, and of all that a decision about a client needs.
+pub const HOST_LOOKUP_TIMEOUT: Duration = Duration::from_secs(8);
+/// See [`HOST_LOOKUP_TIMEOUT`].
+pub const ACCESS_DECISION_TIMEOUT: Duration = Duration::from_secs(9);
+/// How long an allowed host's addresses are used at least and at most, whatever their TTL says.
+pub const HOST_TTL_MIN: Duration = Duration::from_secs(1);
+/// See [`HOST_TTL_MIN`].
+pub const HOST_TTL_MAX: Duration = Duration::from_secs(24 * 60 * 60);
+/// How long it is believed that an allowed host's name does not exist.
+pub const NO_SUCH_HOST_TTL: Duration = Duration::from_secs(30);
+/// How soon an allowed host's name is looked up again after a temporary failure.
+pub const HOST_RETRY: Duration = Duration::from_secs(2);
 /// How long a client may take to read what we wrote.
 pub const WRITE_TIMEOUT: Duration = Duration::from_secs(60);
 
 const _: () = assert!(COMMAND_LINE_BYTES_MAX >= 512);
 const _: () = assert!(COMMAND_LINE_BYTES_MAX < SESSION_READ_BYTES);
+const _: () = assert!(HOST_LOOKUP_TIMEOUT.as_millis() < ACCESS_DECISION_TIMEOUT.as_millis());
 const _: () = assert!(SESSION_READ_BYTES <= DATA_READ_BYTES);
 const _: () = assert!(INLINE_BODY_BYTES_MAX < STORE_VALUE_BYTES_MAX);
 const _: () = assert!(BODY_PIECE_BYTES <= COMMIT_GROUP_BYTES_MAX);

@@ -7,7 +7,10 @@ use crate::mail::{Address, Answer, Destination, Message, QueueId, Recipient, Uni
 
 /// One fact. Borrowed from whoever decided it.
 #[derive(Clone, Copy, Debug)]
-#[expect(missing_docs, reason = "fields are named as in the log, where an operator meets them")]
+#[expect(
+    missing_docs,
+    reason = "fields are named as in the log, where an operator meets them"
+)]
 pub enum Event<'a> {
     /// The relay is up.
     Started {

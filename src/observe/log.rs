@@ -60,11 +60,24 @@ pub fn start_log(config: &LogConfig) -> Result<LogGuard, LogSetupError> {
 /// One line for one event. Message texts are constant; what varies is in fields.
 pub(super) fn write(event: &Event<'_>) {
     match *event {
-        Event::Started { version, hostname, mode } => {
-            info!(event = "started", version, hostname, mode, "GopherPost is up");
+        Event::Started {
+            version,
+            hostname,
+            mode,
+        } => {
+            info!(
+                event = "started",
+                version, hostname, mode, "GopherPost is up"
+            );
         }
-        Event::Listening { address, what } => info!(event = "listening", %address, what, "listening"),
-        Event::NotListening { address, what, error } => {
+        Event::Listening { address, what } => {
+            info!(event = "listening", %address, what, "listening")
+        }
+        Event::NotListening {
+            address,
+            what,
+            error,
+        } => {
             error!(event = "not_listening", %address, what, error, "port can't be had, going on without it");
         }
         Event::Warning { what, todo } => warn!(event = "warning", todo, "{what}"),
@@ -72,14 +85,28 @@ pub(super) fn write(event: &Event<'_>) {
         Event::ClientRefused { client, reply } => {
             info!(event = "client_refused", %client, reply, "client refused");
         }
-        Event::SessionStarted { client } => debug!(event = "session_started", %client, "client connected"),
-        Event::SessionEnded { client, messages, why } => {
+        Event::SessionStarted { client } => {
+            debug!(event = "session_started", %client, "client connected")
+        }
+        Event::SessionEnded {
+            client,
+            messages,
+            why,
+        } => {
             debug!(event = "session_ended", %client, messages, why, "session ended");
         }
-        Event::Rejected { client, what, reply } => {
+        Event::Rejected {
+            client,
+            what,
+            reply,
+        } => {
             info!(event = "rejected", %client, what = what.as_str(), reply, "rejected");
         }
-        Event::Accepted { message, recipients, commit } => {
+        Event::Accepted {
+            message,
+            recipients,
+            commit,
+        } => {
             let (client, helo) = match &message.client {
                 Client::Smtp { address, helo, .. } => (Some(*address), &**helo),
                 Client::Local => (None, "local"),
@@ -96,7 +123,15 @@ pub(super) fn write(event: &Event<'_>) {
                 "message accepted"
             );
         }
-        Event::Attempted { id, after, answer, took, arrival, now, .. } => {
+        Event::Attempted {
+            id,
+            after,
+            answer,
+            took,
+            arrival,
+            now,
+            ..
+        } => {
             let due = after.state.due().map(|due| due.since(now).as_secs());
             let remote = answer.remote.as_ref().map(tracing::field::display);
             let (name, line) = match after.state {
@@ -130,7 +165,12 @@ pub(super) fn write(event: &Event<'_>) {
         Event::Expired { id, recipient } => {
             info!(event = "expired", queue_id = %id, rcpt = %recipient.address, attempt = recipient.attempts, "lifetime over");
         }
-        Event::ReportQueued { id, about, to, recipients } => {
+        Event::ReportQueued {
+            id,
+            about,
+            to,
+            recipients,
+        } => {
             info!(event = "report_queued", queue_id = %id, about = %about, rcpt = %to, recipients, "report to the sender queued");
         }
         Event::ReportDropped { about, why } => {
@@ -142,16 +182,26 @@ pub(super) fn write(event: &Event<'_>) {
             queue_id = id.map(tracing::field::display),
             "{what}"
         ),
-        Event::Migrated { to, what } => info!(event = "migrated", schema = to, what, "database migrated"),
-        Event::Recovered { messages, orphans, lines_mended, released, damaged } => info!(
-            event = "recovered", messages, orphans, lines_mended, released, damaged,
-            "queue checked"
+        Event::Migrated { to, what } => {
+            info!(event = "migrated", schema = to, what, "database migrated")
+        }
+        Event::Recovered {
+            messages,
+            orphans,
+            lines_mended,
+            released,
+            damaged,
+        } => info!(
+            event = "recovered",
+            messages, orphans, lines_mended, released, damaged, "queue checked"
         ),
         Event::DestinationTrouble { destination, error } => {
             warn!(event = "destination_trouble", %destination, error, "work of a destination can't be read now");
         }
         Event::Stopping { why } => info!(event = "stopping", why, "stopping"),
-        Event::StillWaiting { what, count } => info!(event = "still_waiting", what, count, "still waiting"),
+        Event::StillWaiting { what, count } => {
+            info!(event = "still_waiting", what, count, "still waiting")
+        }
         Event::Stopped { clean } => info!(event = "stopped", clean, "stopped"),
     }
 }

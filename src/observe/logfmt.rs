@@ -3,9 +3,9 @@
 use std::fmt::{self, Write as _};
 
 use tracing::field::{Field, Visit};
+use tracing_subscriber::fmt::FmtContext;
 use tracing_subscriber::fmt::format::{FormatEvent, FormatFields, Writer};
 use tracing_subscriber::fmt::time::{FormatTime as _, SystemTime};
-use tracing_subscriber::fmt::FmtContext;
 use tracing_subscriber::registry::LookupSpan;
 
 /// The format `SMTP_LOG_FORMAT=logfmt`.
@@ -37,9 +37,15 @@ impl Pairs<'_> {
     fn pair(&mut self, name: &str, value: &str) {
         let name = if name == "message" { "msg" } else { name };
         let plain = !value.is_empty()
-            && value.chars().all(|c| !c.is_whitespace() && !c.is_control() && c != '"' && c != '=');
+            && value
+                .chars()
+                .all(|c| !c.is_whitespace() && !c.is_control() && c != '"' && c != '=');
         // A String takes everything, so the results say nothing.
-        let _ = if plain { write!(self.0, " {name}={value}") } else { write!(self.0, " {name}={value:?}") };
+        let _ = if plain {
+            write!(self.0, " {name}={value}")
+        } else {
+            write!(self.0, " {name}={value:?}")
+        };
     }
 }
 

@@ -1,0 +1,209 @@
+//! The accept loop: takes connections, asks the gate, finds a place, hands over to a session.
+
+use std::io;
+use std::net::IpAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use tokio::task::{JoinError, JoinSet};
+use tokio::time::{Instant, interval_at, sleep};
+use tokio_util::sync::CancellationToken;
+
+use crate::mail::limits::{ACCEPT_PAUSE, LOBBY_MAX};
+use crate::observe::{Event, Events};
+use crate::smtp::server::Say;
+
+use super::access::{Decision, Gate, HostLookup};
+use super::farewell;
+use super::session::{self, SessionContext};
+use super::slots::{Slot, Slots};
+
+/// How often a failing accept, or a wait at the end, is told again.
+const TELL_AGAIN: Duration = Duration::from_secs(10);
+
+/// What every listener needs to let clients in.
+pub(super) struct Door<L> {
+    pub(super) gate: Gate<L>,
+    pub(super) slots: Arc<Slots>,
+    pub(super) sessions: Arc<SessionContext>,
+    pub(super) events: Events,
+    /// Room for clients that are no session: being looked up, or being sent away.
+    pub(super) lobby: Arc<Semaphore>,
+}
+
+impl<L> Door<L> {
+    pub(super) fn lobby() -> Arc<Semaphore> {
+        Arc::new(Semaphore::new(LOBBY_MAX))
+    }
+}
+
+/// Serves one listener until `shutdown`, then waits for its sessions. Dropped, it ends them.
+pub(super) async fn serve_listener<L: HostLookup>(
+    listener: TcpListener,
+    door: Arc<Door<L>>,
+    shutdown: CancellationToken,
+) {
+    let mut sessions = JoinSet::new();
+    let mut trouble = AcceptTrouble::default();
+    loop {
+        tokio::select! {
+            biased;
+            () = shutdown.cancelled() => break,
+            Some(ended) = sessions.join_next() => tell_panic(&door.events, ended),
+            accepted = listener.accept() => match accepted {
+                Ok((stream, peer)) => {
+                    let client = peer.ip().to_canonical();
+                    door.let_in(stream, client, &mut sessions, &shutdown);
+                }
+                Err(error) => {
+                    trouble.tell(&door.events, &error);
+                    sleep(ACCEPT_PAUSE).await;
+                }
+            },
+        }
+    }
+    drop(listener);
+    wait_for_sessions(sessions, &door.events).await;
+}
+
+impl<L: HostLookup> Door<L> {
+    /// Never waits: whatever takes time is given to a task of `sessions`.
+    fn let_in(
+        self: &Arc<Door<L>>,
+        stream: TcpStream,
+        client: IpAddr,
+        sessions: &mut JoinSet<()>,
+        shutdown: &CancellationToken,
+    ) {
+        let _ = stream.set_nodelay(true); // slower without it, nothing worse
+        let decision = self.gate.decide_at_once(client);
+        let admitted = match decision {
+            Some(Decision::Admit) => self.slots.take(client),
+            Some(Decision::Refuse(say)) => Err(say),
+            None => {
+                self.look_up(stream, client, sessions, shutdown);
+                return;
+            }
+        };
+        match admitted {
+            Ok(slot) => {
+                let context = Arc::clone(&self.sessions);
+                sessions.spawn(serve(context, stream, client, slot, shutdown.clone()));
+            }
+            Err(say) => self.send_away(stream, client, say, sessions),
+        }
+    }
+
+    fn look_up(
+        self: &Arc<Door<L>>,
+        stream: TcpStream,
+        client: IpAddr,
+        sessions: &mut JoinSet<()>,
+        shutdown: &CancellationToken,
+    ) {
+        let Ok(in_lobby) = Arc::clone(&self.lobby).try_acquire_owned() else {
+            self.send_away(stream, client, Say::TooManyConnections, sessions);
+            return;
+        };
+        let (door, shutdown) = (Arc::clone(self), shutdown.clone());
+        sessions.spawn(async move {
+            let admitted = match door.gate.decide(client).await {
+                Decision::Admit => door.slots.take(client),
+                Decision::Refuse(say) => Err(say),
+            };
+            match admitted {
+                Ok(slot) => {
+                    drop(in_lobby);
+                    let context = Arc::clone(&door.sessions);
+                    serve(context, stream, client, slot, shutdown).await;
+                }
+                Err(say) => {
+                    door.tell_refused(client, say);
+                    refuse(stream, say, in_lobby).await;
+                }
+            }
+        });
+    }
+
+    fn send_away(&self, stream: TcpStream, client: IpAddr, say: Say, sessions: &mut JoinSet<()>) {
+        self.tell_refused(client, say);
+        match Arc::clone(&self.lobby).try_acquire_owned() {
+            Ok(in_lobby) => {
+                sessions.spawn(refuse(stream, say, in_lobby));
+            }
+            Err(_full) => farewell::refuse_at_once(stream, say),
+        }
+    }
+
+    fn tell_refused(&self, client: IpAddr, say: Say) {
+        self.events.emit(&Event::ClientRefused {
+            client,
+            reply: say.line(),
+        });
+    }
+}
+
+async fn serve(
+    context: Arc<SessionContext>,
+    stream: TcpStream,
+    client: IpAddr,
+    slot: Slot,
+    shutdown: CancellationToken,
+) {
+    session::run(context, stream, client, shutdown).await;
+    drop(slot);
+}
+
+async fn refuse(stream: TcpStream, say: Say, in_lobby: OwnedSemaphorePermit) {
+    farewell::refuse(stream, say).await;
+    drop(in_lobby);
+}
+
+async fn wait_for_sessions(mut sessions: JoinSet<()>, events: &Events) {
+    let mut ticks = interval_at(Instant::now() + TELL_AGAIN, TELL_AGAIN);
+    loop {
+        tokio::select! {
+            ended = sessions.join_next() => match ended {
+                Some(ended) => tell_panic(events, ended),
+                None => return,
+            },
+            _ = ticks.tick() => events.emit(&Event::StillWaiting {
+                what: "smtp sessions",
+                count: sessions.len(),
+            }),
+        }
+    }
+}
+
+/// A panic costs its session and nothing else.
+fn tell_panic(events: &Events, ended: Result<(), JoinError>) {
+    if let Err(error) = ended
+        && error.is_panic()
+    {
+        events.emit(&Event::Alarm {
+            what: "a session ended by a panic; its client was cut off, nothing it had a 250 for is lost",
+            todo: "report this bug with the lines of standard error around it",
+        });
+    }
+}
+
+/// Tells about failing accepts now and then: at the descriptor limit each one fails.
+#[derive(Default)]
+struct AcceptTrouble {
+    told: Option<Instant>,
+}
+
+impl AcceptTrouble {
+    fn tell(&mut self, events: &Events, error: &io::Error) {
+        let now = Instant::now();
+        if self.told.is_none_or(|told| now - told >= TELL_AGAIN) {
+            self.told = Some(now);
+            events.emit(&Event::Warning {
+                what: &format!("can't accept connections: {error}"),
+                todo: "raise the limit of open files, or lower SMTP_MAX_CONNECTIONS",
+            });
+        }
+    }
+}

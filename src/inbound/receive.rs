@@ -1,0 +1,184 @@
+//! Message data, from the 354 to the verdict. The only place where a message gets its 250.
+
+use std::time::Instant;
+
+use crate::mail::limits::RECEIVED_FIELDS_MAX;
+use crate::mail::{Client, Message, QueueId, Recipient, UnixMillis};
+use crate::message::{HeaderFacts, HeaderFilter, Trace, helo_for_trace};
+use crate::observe::{Event, RejectedWhat, wall_clock};
+use crate::queue::admit;
+use crate::smtp::data_decoder::{DataDecoder, DataFault};
+use crate::smtp::server::{Say, Submission, write_accepted};
+use crate::store::{CommitError, FinishedBody, Intake, NewMessage};
+
+use super::session::{Connection, End};
+
+/// What became of a message that came in whole.
+enum Verdict {
+    /// Durable: we are responsible for it from now on.
+    Accepted(Box<Accepted>),
+    Rejected(Say),
+}
+
+struct Accepted {
+    message: Message,
+    recipients: usize,
+    commit: std::time::Duration,
+}
+
+/// A message that is coming in.
+struct Incoming {
+    id: QueueId,
+    now: UnixMillis,
+    submission: Submission,
+    recipients: Vec<Recipient>,
+}
+
+impl Connection {
+    /// Reads the data of a message, stores it, and answers.
+    pub(super) async fn receive(&mut self, mut submission: Submission) -> Result<(), End> {
+        let now = wall_clock();
+        let addresses = std::mem::take(&mut submission.recipients);
+        let incoming = Incoming {
+            id: QueueId::new(now, rand::random()),
+            now,
+            submission,
+            recipients: admit(self.context.mode, addresses, now),
+        };
+        let verdict = match self.read_message(&incoming).await? {
+            Ok((body, facts)) => self.store(incoming, body, &facts).await,
+            Err(say) => Verdict::Rejected(say),
+        };
+        match verdict {
+            Verdict::Accepted(accepted) => self.tell_accepted(&accepted).await,
+            Verdict::Rejected(say) => {
+                self.reply(|out| say.write(out));
+                self.tell_rejected(RejectedWhat::Message, say);
+                Ok(())
+            }
+        }
+    }
+
+    /// Reads up to the end of the data. What can't be taken is read to its end too, so that the
+    /// session stays in step, but nothing of it is kept.
+    async fn read_message(
+        &mut self,
+        incoming: &Incoming,
+    ) -> Result<Result<(FinishedBody, HeaderFacts), Say>, End> {
+        let mut decoder = DataDecoder::new(self.context.rules.message_bytes_max);
+        let mut filter = HeaderFilter::new();
+        let mut intake = Ok(self.context.store.intake(incoming.id, &incoming.recipients));
+        loop {
+            let decoded = decoder.decode(self.input.unread(), |piece| {
+                if let Ok(intake) = &mut intake {
+                    filter.feed(piece, Intake::buffer(intake));
+                }
+            });
+            self.input.consume(decoded.consumed);
+            if decoded.ended {
+                break;
+            }
+            if decoder.is_unfit() {
+                intake = Err(Say::NoRoom); // never said: the decoder has a better reason
+            }
+            if let Ok(open) = &mut intake
+                && let Err(error) = open.settle().await
+            {
+                intake = Err(no_room(&error));
+            }
+            self.read_data().await?;
+        }
+        if let Some(fault) = decoder.fault() {
+            return Ok(Err(data_fault(fault)));
+        }
+        let mut intake = match intake {
+            Ok(intake) => intake,
+            Err(say) => return Ok(Err(say)),
+        };
+        let facts = filter.finish(intake.buffer());
+        if facts.received >= RECEIVED_FIELDS_MAX {
+            return Ok(Err(Say::Looping));
+        }
+        if facts.over_limits {
+            return Ok(Err(Say::HeaderTooLarge));
+        }
+        let body = intake.finish().await;
+        Ok(body.map_or_else(|error| Err(no_room(&error)), |body| Ok((body, facts))))
+    }
+
+    /// Makes a message durable. The store watches over its own time: giving up on it here could
+    /// make us refuse what it takes a moment later.
+    async fn store(&self, incoming: Incoming, body: FinishedBody, facts: &HeaderFacts) -> Verdict {
+        let client = Client::Smtp {
+            address: self.client,
+            helo: helo_for_trace(&incoming.submission.helo).into(),
+            protocol: incoming.submission.protocol,
+        };
+        let trace = Trace {
+            hostname: &self.context.rules.hostname,
+            client: &client,
+            id: incoming.id,
+            now: incoming.now,
+            recipients: &incoming.recipients,
+            facts,
+        };
+        let message = Message {
+            id: incoming.id,
+            arrival: incoming.now,
+            envelope: incoming.submission.envelope,
+            added_header: trace.added_header(),
+            client,
+            body: body.facts(),
+            report_of: None,
+        };
+        let recipients = incoming.recipients.len();
+        let new = NewMessage {
+            message: message.clone(),
+            recipients: incoming.recipients,
+            body,
+        };
+        let started = Instant::now();
+        match self.context.store.accept(new).await {
+            Ok(()) => Verdict::Accepted(Box::new(Accepted {
+                message,
+                recipients,
+                commit: started.elapsed(),
+            })),
+            Err(error) => Verdict::Rejected(no_room(&error)),
+        }
+    }
+
+    /// The 250 goes out before the event is told, unless replies to further commands will join it.
+    /// If the client can't be reached any more, the message is ours all the same.
+    async fn tell_accepted(&mut self, accepted: &Accepted) -> Result<(), End> {
+        self.messages += 1;
+        self.reply(|out| write_accepted(accepted.message.id, out));
+        let flushed = if self.input.unread().is_empty() {
+            self.flush().await
+        } else {
+            Ok(())
+        };
+        self.context.events.emit(&Event::Accepted {
+            message: &accepted.message,
+            recipients: accepted.recipients,
+            commit: accepted.commit,
+        });
+        flushed
+    }
+}
+
+fn data_fault(fault: DataFault) -> Say {
+    match fault {
+        DataFault::Nul => Say::NulInData,
+        DataFault::BareLineEnd => Say::BareLineEndInData,
+        DataFault::TooLarge => Say::TooLarge,
+    }
+}
+
+/// Whatever keeps the store from taking a message, the client may come again.
+fn no_room(error: &CommitError) -> Say {
+    match error {
+        CommitError::DiskFull | CommitError::Failed(_) => Say::NoRoom,
+        CommitError::Closed => Say::NoRoom,
+    }
+}

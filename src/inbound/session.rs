@@ -1,0 +1,242 @@
+//! Drives one session: octets from the socket to `smtp::server`, its replies back, deadlines around
+//! both. Replies to pipelined commands go out in one write, when no whole line is left to answer.
+
+use std::convert::Infallible;
+use std::io::ErrorKind;
+use std::net::IpAddr;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::io::AsyncWriteExt;
+use tokio::net::TcpStream;
+use tokio::time::{Instant, timeout};
+use tokio_util::sync::{CancellationToken, WaitForCancellationFutureOwned};
+
+use crate::config::Mode;
+use crate::mail::limits::{REPLIES_BYTES_MAX, WRITE_TIMEOUT};
+use crate::observe::{Event, Events, RejectedWhat};
+use crate::smtp::server::{About, LineReader, MailIntake, Next, Rules, Say, Session, Split, Step};
+use crate::store::Store;
+
+use super::deadline::Deadline;
+use super::farewell;
+use super::read_buffer::ReadBuffer;
+
+/// What all sessions share.
+pub(super) struct SessionContext {
+    pub(super) rules: Arc<Rules>,
+    pub(super) store: Store,
+    pub(super) events: Events,
+    pub(super) mode: Mode,
+    pub(super) command_timeout: Duration,
+    pub(super) data_timeout: Duration,
+}
+
+/// One client's connection.
+pub(super) struct Connection {
+    pub(super) context: Arc<SessionContext>,
+    pub(super) client: IpAddr,
+    pub(super) input: ReadBuffer,
+    pub(super) messages: u64,
+    stream: TcpStream,
+    /// Replies to be written.
+    out: Vec<u8>,
+    deadline: Deadline,
+    shutdown: Pin<Box<WaitForCancellationFutureOwned>>,
+}
+
+/// Why a session is over.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum End {
+    /// We hang up; the reply that says so is still to be written.
+    HangUp(&'static str),
+    /// The client is gone, or can't be written to.
+    Gone(&'static str),
+}
+
+/// Serves one client from the greeting to the end.
+pub(super) async fn run(
+    context: Arc<SessionContext>,
+    stream: TcpStream,
+    client: IpAddr,
+    shutdown: CancellationToken,
+) {
+    context.events.emit(&Event::SessionStarted { client });
+    let mut connection = Connection {
+        client,
+        input: ReadBuffer::new(),
+        messages: 0,
+        stream,
+        out: Vec::new(),
+        deadline: Deadline::new(Instant::now() + context.command_timeout),
+        shutdown: Box::pin(shutdown.cancelled_owned()),
+        context,
+    };
+    let end = match connection.serve().await {
+        Err(end) => end,
+        Ok(never) => match never {},
+    };
+    let why = match end {
+        End::HangUp(why) => match connection.flush().await {
+            Ok(()) => why,
+            Err(_gone) => "client did not take our last reply",
+        },
+        End::Gone(why) => why,
+    };
+    connection.context.events.emit(&Event::SessionEnded {
+        client,
+        messages: connection.messages,
+        why,
+    });
+    if matches!(end, End::HangUp(_)) {
+        farewell::close(connection.stream).await;
+    }
+}
+
+impl Connection {
+    async fn serve(&mut self) -> Result<Infallible, End> {
+        let mut session = Session::new(Arc::clone(&self.context.rules));
+        let mut lines = LineReader::default();
+        self.context.rules.write_greeting(&mut self.out);
+        loop {
+            let answered = self.answer_lines(&mut session, &mut lines).await?;
+            self.flush().await?;
+            if answered > 0 {
+                // From here a whole line must come in time, however it trickles in.
+                let deadline = Instant::now() + self.context.command_timeout;
+                self.deadline.move_to(deadline);
+            }
+            self.read_commands(session.in_transaction()).await?;
+        }
+    }
+
+    /// Answers every whole line that is there; returns how many there were.
+    async fn answer_lines(
+        &mut self,
+        session: &mut Session,
+        lines: &mut LineReader,
+    ) -> Result<u64, End> {
+        let mut answered = 0;
+        loop {
+            let (consumed, split) = lines.next(self.input.unread());
+            let step = match split {
+                Split::Line(line) => Some(session.line(line, self.mail_intake())),
+                Split::Fault(fault) => Some(session.fault(fault)),
+                Split::NeedMore => None,
+                Split::Flood => return Err(End::HangUp("flood without a line end")),
+            };
+            self.input.consume(consumed);
+            match step {
+                Some(step) => self.take(step).await?,
+                None => return Ok(answered),
+            }
+            answered += 1;
+        }
+    }
+
+    async fn take(&mut self, step: Step) -> Result<(), End> {
+        self.context.rules.write(step.reply, &mut self.out);
+        if let Some(say) = step.refusal() {
+            self.tell_rejected(rejected_what(step.about), say);
+        }
+        match step.next {
+            Next::Command if self.out.len() < REPLIES_BYTES_MAX => Ok(()),
+            Next::Command => self.flush().await,
+            Next::Close => Err(End::HangUp("closed after our reply")),
+            Next::Data(submission) => {
+                self.flush().await?;
+                self.receive(*submission).await
+            }
+        }
+    }
+
+    async fn read_commands(&mut self, in_transaction: bool) -> Result<(), End> {
+        tokio::select! {
+            biased;
+            () = self.shutdown.as_mut(), if !in_transaction => {
+                Say::ShuttingDown.write(&mut self.out);
+                Err(End::HangUp("shutting down"))
+            }
+            read = self.input.read_command(&mut self.stream) => match read {
+                Ok(0) => Err(End::Gone("client closed the connection")),
+                Ok(_) => Ok(()),
+                Err(_) => Err(End::Gone("connection lost")),
+            },
+            () = self.deadline.passed() => {
+                Say::TooSlow.write(&mut self.out);
+                Err(End::HangUp("command timeout"))
+            }
+        }
+    }
+
+    /// Reads more message data, waiting at most the data timeout.
+    pub(super) async fn read_data(&mut self) -> Result<(), End> {
+        self.deadline
+            .move_to(Instant::now() + self.context.data_timeout);
+        tokio::select! {
+            biased;
+            read = self.input.read_data(&mut self.stream) => match read {
+                Ok(0) => Err(End::Gone("client closed the connection within the data")),
+                Ok(_) => Ok(()),
+                Err(_) => Err(End::Gone("connection lost within the data")),
+            },
+            () = self.deadline.passed() => {
+                Say::TooSlow.write(&mut self.out);
+                Err(End::HangUp("data timeout"))
+            }
+        }
+    }
+
+    /// Appends a reply to what is to be written.
+    pub(super) fn reply(&mut self, write: impl FnOnce(&mut Vec<u8>)) {
+        write(&mut self.out);
+    }
+
+    /// Writes the replies that were gathered.
+    pub(super) async fn flush(&mut self) -> Result<(), End> {
+        if self.out.is_empty() {
+            return Ok(());
+        }
+        // Nearly always the system takes it all at once, and no timer is needed.
+        let written = match self.stream.try_write(&self.out) {
+            Ok(count) => count,
+            Err(error) if error.kind() == ErrorKind::WouldBlock => 0,
+            Err(_) => return Err(End::Gone("connection lost")),
+        };
+        let rest = &self.out[written..];
+        if !rest.is_empty() {
+            match timeout(WRITE_TIMEOUT, self.stream.write_all(rest)).await {
+                Ok(Ok(())) => {}
+                Ok(Err(_)) => return Err(End::Gone("connection lost")),
+                Err(_elapsed) => return Err(End::Gone("client does not read our replies")),
+            }
+        }
+        self.out.clear();
+        Ok(())
+    }
+
+    pub(super) fn tell_rejected(&self, what: RejectedWhat, say: Say) {
+        self.context.events.emit(&Event::Rejected {
+            client: self.client,
+            what,
+            reply: say.line(),
+        });
+    }
+
+    fn mail_intake(&self) -> MailIntake {
+        match self.context.store.refuses_mail() {
+            None => MailIntake::Open,
+            Some(_why) => MailIntake::Closed, // the store told the operator
+        }
+    }
+}
+
+fn rejected_what(about: About) -> RejectedWhat {
+    match about {
+        About::Command => RejectedWhat::Command,
+        About::Mail => RejectedWhat::Mail,
+        About::Rcpt => RejectedWhat::Rcpt,
+        About::Data => RejectedWhat::Data,
+    }
+}

@@ -1,0 +1,17 @@
+//! Our side of an SMTP session (RFC 5321), without a socket: octets become lines, lines become
+//! commands, commands become replies and the transactions that they agree on.
+//!
+//! Promises: no input makes it panic, wait or keep more than the bounds of [`crate::mail::limits`];
+//! nothing that a client sent is ever part of a reply; a line that is damaged runs nothing.
+
+mod command;
+mod line_reader;
+mod parameters;
+mod path;
+mod recipients;
+mod reply;
+mod session;
+
+pub use line_reader::{LineFault, LineReader, Split};
+pub use reply::{Reply, Rules, Say, SenderPolicy, write_accepted};
+pub use session::{About, MailIntake, Next, Session, Step, Submission};

@@ -1,0 +1,387 @@
+//! Everything that we say to a client, in one table. Codes follow RFC 5321 4.2 and RFC 3463; each
+//! enhanced code stands in the class of its basic code (RFC 2034 4).
+
+use std::fmt;
+
+use crate::mail::limits::REPLY_LINE_BYTES_MAX;
+use crate::mail::{Address, AddressDomain, Domain, QueueId, ReversePath};
+
+/// A reply that is always the same one line. Nothing that a client sent can get into it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[expect(missing_docs, reason = "the table below says what each one says")]
+pub enum Say {
+    Ok,
+    SenderOk,
+    RecipientOk,
+    Verify,
+    Help,
+    Bye,
+    SendData,
+
+    BadLine,
+    LineTooLong,
+    BareLineEndInCommand,
+    Http,
+    TlsHello,
+    UnknownCommand,
+    NotImplemented,
+    BadArgument,
+    HelloFirst,
+    NestedMail,
+    MailFirst,
+    RecipientFirst,
+    NoValidRecipients,
+
+    BadSender,
+    BadRecipient,
+    NeedsSmtputf8,
+    SenderNotAllowed,
+    BadParameter,
+    UnknownParameter,
+    TooLarge,
+    TooManyRecipients,
+
+    NulInData,
+    BareLineEndInData,
+    Looping,
+    HeaderTooLarge,
+    NoRoom,
+
+    AccessDenied,
+    AccessUnknown,
+    TooManyConnections,
+    TooManyFromClient,
+    ShuttingDown,
+    TooSlow,
+}
+
+impl Say {
+    /// All of them.
+    pub const ALL: [Say; 39] = [
+        Say::Ok,
+        Say::SenderOk,
+        Say::RecipientOk,
+        Say::Verify,
+        Say::Help,
+        Say::Bye,
+        Say::SendData,
+        Say::BadLine,
+        Say::LineTooLong,
+        Say::BareLineEndInCommand,
+        Say::Http,
+        Say::TlsHello,
+        Say::UnknownCommand,
+        Say::NotImplemented,
+        Say::BadArgument,
+        Say::HelloFirst,
+        Say::NestedMail,
+        Say::MailFirst,
+        Say::RecipientFirst,
+        Say::NoValidRecipients,
+        Say::BadSender,
+        Say::BadRecipient,
+        Say::NeedsSmtputf8,
+        Say::SenderNotAllowed,
+        Say::BadParameter,
+        Say::UnknownParameter,
+        Say::TooLarge,
+        Say::TooManyRecipients,
+        Say::NulInData,
+        Say::BareLineEndInData,
+        Say::Looping,
+        Say::HeaderTooLarge,
+        Say::NoRoom,
+        Say::AccessDenied,
+        Say::AccessUnknown,
+        Say::TooManyConnections,
+        Say::TooManyFromClient,
+        Say::ShuttingDown,
+        Say::TooSlow,
+    ];
+
+    /// The line, without CRLF.
+    #[must_use]
+    pub const fn line(self) -> &'static str {
+        match self {
+            Say::Ok => "250 2.0.0 ok",
+            Say::SenderOk => "250 2.1.0 sender ok",
+            Say::RecipientOk => "250 2.1.5 recipient ok",
+            Say::Verify => "252 2.0.0 send some mail, and it will be tried",
+            Say::Help => {
+                "214 2.0.0 HELO EHLO MAIL RCPT DATA RSET NOOP VRFY HELP QUIT: see RFC 5321"
+            }
+            Say::Bye => "221 2.0.0 bye",
+            Say::SendData => "354 end with a dot on a line of its own",
+
+            Say::BadLine => "500 5.5.2 this is no command line",
+            Say::LineTooLong => "500 5.5.2 line too long",
+            Say::BareLineEndInCommand => "500 5.5.2 lines end with CR LF, and neither stands alone",
+            Say::Http => "500 5.5.2 this is SMTP, not HTTP",
+            Say::TlsHello => "500 5.5.2 no TLS on this port",
+            Say::UnknownCommand => "500 5.5.1 unknown command",
+            Say::NotImplemented => "502 5.5.1 command not implemented",
+            Say::BadArgument => "501 5.5.4 argument missing, malformed or needless",
+            Say::HelloFirst => "503 5.5.1 say EHLO first",
+            Say::NestedMail => "503 5.5.1 a transaction is open already",
+            Say::MailFirst => "503 5.5.1 say MAIL first",
+            Say::RecipientFirst => "503 5.5.1 say RCPT first",
+            Say::NoValidRecipients => "554 5.5.1 no valid recipients",
+
+            Say::BadSender => "501 5.1.7 malformed sender address",
+            Say::BadRecipient => "501 5.1.3 malformed recipient address",
+            Say::NeedsSmtputf8 => "553 5.6.7 non-ASCII address without SMTPUTF8",
+            Say::SenderNotAllowed => "550 5.7.1 sender domain not allowed here",
+            Say::BadParameter => "501 5.5.4 malformed or repeated parameter",
+            Say::UnknownParameter => "555 5.5.4 parameter not offered here",
+            Say::TooLarge => "552 5.3.4 message too large",
+            Say::TooManyRecipients => "452 4.5.3 too many recipients for one transaction",
+
+            Say::NulInData => "554 5.6.0 the message holds a NUL octet",
+            Say::BareLineEndInData => "550 5.5.2 the message holds a CR or LF that stands alone",
+            Say::Looping => "554 5.4.6 too many hops, this message is in a loop",
+            Say::HeaderTooLarge => "552 5.3.4 header section too large",
+            Say::NoRoom => "452 4.3.1 mail can not be stored now, come again later",
+
+            Say::AccessDenied => "554 5.7.1 access denied",
+            Say::AccessUnknown => "421 4.4.3 your right to connect can not be looked up now",
+            Say::TooManyConnections => "421 4.3.2 too many connections, come again later",
+            Say::TooManyFromClient => "421 4.7.0 too many connections from your network",
+            Say::ShuttingDown => "421 4.3.2 shutting down, come again later",
+            Say::TooSlow => "421 4.4.2 waited too long for you",
+        }
+    }
+
+    /// Whether it says no, for now or for good.
+    #[must_use]
+    pub const fn is_refusal(self) -> bool {
+        self.line().as_bytes()[0] >= b'4'
+    }
+
+    /// Whether we hang up behind it.
+    #[must_use]
+    pub const fn ends_session(self) -> bool {
+        match self.line().as_bytes() {
+            [b'2', b'2', b'1', ..] | [b'4', b'2', b'1', ..] => true,
+            _ => matches!(self, Say::Http | Say::TlsHello | Say::AccessDenied),
+        }
+    }
+
+    /// Appends the line with its CRLF.
+    pub fn write(self, out: &mut Vec<u8>) {
+        out.extend_from_slice(self.line().as_bytes());
+        out.extend_from_slice(b"\r\n");
+    }
+}
+
+/// The 250 that hands responsibility over to us (RFC 5321 4.2.5), with the id by which to ask.
+pub fn write_accepted(id: QueueId, out: &mut Vec<u8>) {
+    out.extend_from_slice(b"250 2.0.0 queued as ");
+    out.extend_from_slice(id.to_string().as_bytes());
+    out.extend_from_slice(b"\r\n");
+}
+
+/// A reply to a command.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Reply {
+    /// Always the same.
+    Fixed(Say),
+    /// The 250 to HELO.
+    Hello,
+    /// The 250 to EHLO, with what is offered.
+    Extensions,
+}
+
+/// What the operator decided about sessions, and the replies that depend on it.
+#[derive(Debug)]
+pub struct Rules {
+    /// Our name.
+    pub hostname: Domain,
+    /// Largest message taken, in bytes as data, unstuffed.
+    pub message_bytes_max: u64,
+    /// Most recipients of one transaction.
+    pub recipients_max: usize,
+    /// Who may stand in MAIL.
+    pub senders: SenderPolicy,
+    greeting: Box<[u8]>,
+    hello: Box<[u8]>,
+    extensions: Box<[u8]>,
+}
+
+/// Which reverse-paths are taken.
+pub enum SenderPolicy {
+    /// Every one.
+    Any,
+    /// The null reverse-path, and those whose domain this says yes to.
+    Local(Box<dyn Fn(&Domain) -> bool + Send + Sync>),
+}
+
+impl SenderPolicy {
+    /// Whether `sender` may send through us.
+    #[must_use]
+    pub fn allows(&self, sender: &ReversePath) -> bool {
+        match (self, sender.mailbox().map(Address::domain)) {
+            (SenderPolicy::Any, _) | (SenderPolicy::Local(_), None) => true,
+            (SenderPolicy::Local(is_local), Some(AddressDomain::Name(name))) => is_local(name),
+            (SenderPolicy::Local(_), Some(AddressDomain::Literal(_))) => false,
+        }
+    }
+}
+
+impl fmt::Debug for SenderPolicy {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            SenderPolicy::Any => "Any",
+            SenderPolicy::Local(_) => "Local",
+        })
+    }
+}
+
+impl Rules {
+    /// Rules from what was configured; `banner` is cut where it would not fit into a reply line.
+    #[must_use]
+    pub fn new(
+        hostname: Domain,
+        banner: &str,
+        message_bytes_max: u64,
+        recipients_max: usize,
+        senders: SenderPolicy,
+    ) -> Rules {
+        let name = hostname.as_str();
+        Rules {
+            greeting: one_line(&format!("220 {name} {banner}")),
+            hello: one_line(&format!("250 {name}")),
+            extensions: format!(
+                "250-{name}\r\n250-SIZE {message_bytes_max}\r\n250-PIPELINING\r\n\
+                 250-8BITMIME\r\n250-SMTPUTF8\r\n250 ENHANCEDSTATUSCODES\r\n"
+            )
+            .into_bytes()
+            .into(),
+            hostname,
+            message_bytes_max,
+            recipients_max,
+            senders,
+        }
+    }
+
+    /// Appends the greeting that opens a session.
+    pub fn write_greeting(&self, out: &mut Vec<u8>) {
+        out.extend_from_slice(&self.greeting);
+    }
+
+    /// Appends a reply.
+    pub fn write(&self, reply: Reply, out: &mut Vec<u8>) {
+        match reply {
+            Reply::Fixed(say) => say.write(out),
+            Reply::Hello => out.extend_from_slice(&self.hello),
+            Reply::Extensions => out.extend_from_slice(&self.extensions),
+        }
+    }
+}
+
+/// A bounded line with its CRLF; what is not printable ASCII becomes `?`.
+fn one_line(text: &str) -> Box<[u8]> {
+    text.trim_end()
+        .chars()
+        .map(|c| if c.is_ascii_control() { '?' } else { c })
+        .map(|c| u8::try_from(c).ok().filter(u8::is_ascii).unwrap_or(b'?'))
+        .take(REPLY_LINE_BYTES_MAX - 2)
+        .chain(*b"\r\n")
+        .collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::mail::{EnhancedCode, ReplyCode, Spelling, UnixMillis};
+    use std::collections::HashSet;
+
+    #[test]
+    fn every_reply_is_well_formed_and_bounded() {
+        // W-2.29, and "Always (a)"
+        for say in Say::ALL {
+            let line = say.line();
+            assert!(line.len() <= REPLY_LINE_BYTES_MAX - 2, "{line}");
+            assert!(line.bytes().all(|b| (b' '..=b'~').contains(&b)), "{line}");
+            let mut words = line.split(' ');
+            let code = words.next().and_then(|code| code.parse().ok());
+            let code = code.and_then(ReplyCode::new).expect(line);
+            let enhanced = words.next().and_then(EnhancedCode::parse);
+            if code.get() == 354 {
+                assert_eq!(enhanced, None, "{line}");
+            } else {
+                let class = enhanced.map(|e| u16::from(e.class.digit()));
+                assert_eq!(class, Some(code.get() / 100), "{line}");
+            }
+            assert_eq!(say.is_refusal(), code.get() >= 400, "{line}");
+        }
+        let different: HashSet<Say> = Say::ALL.into_iter().collect();
+        assert_eq!(different.len(), Say::ALL.len());
+    }
+
+    fn rules(banner: &str) -> Rules {
+        let name = Domain::parse("gp.test").unwrap();
+        let senders = SenderPolicy::Local(Box::new(|domain| domain.as_str() == "gp.test"));
+        Rules::new(name, banner, 10_485_760, 100, senders)
+    }
+
+    #[test]
+    fn what_depends_on_configuration() {
+        // W-1.01, W-2.01, W-2.03, W-5.01
+        let mut out = Vec::new();
+        let rules = rules("GopherPost ready");
+        rules.write_greeting(&mut out);
+        rules.write(Reply::Hello, &mut out);
+        rules.write(Reply::Extensions, &mut out);
+        write_accepted(QueueId::first_of(UnixMillis(1)), &mut out);
+        expect_test::expect![[r#"
+            220 gp.test GopherPost ready
+            250 gp.test
+            250-gp.test
+            250-SIZE 10485760
+            250-PIPELINING
+            250-8BITMIME
+            250-SMTPUTF8
+            250 ENHANCEDSTATUSCODES
+            250 2.0.0 queued as 00000000010000000000000000
+        "#]]
+        .assert_eq(&String::from_utf8(out).unwrap().replace("\r\n", "\n"));
+    }
+
+    #[test]
+    fn a_banner_is_made_to_fit() {
+        for banner in ["", "x\r\n250 y\u{e9}", &"x".repeat(2000)] {
+            let mut out = Vec::new();
+            rules(banner).write_greeting(&mut out);
+            assert!(out.len() <= REPLY_LINE_BYTES_MAX);
+            assert!(out.starts_with(b"220 gp.test") && out.ends_with(b"\r\n"));
+            assert!(
+                out[..out.len() - 2]
+                    .iter()
+                    .all(|b| (b' '..=b'~').contains(b))
+            );
+        }
+    }
+
+    #[test]
+    fn only_our_domains_send_through_us() {
+        // W-3.04
+        let policy = rules("").senders;
+        let from = |text: &str| {
+            ReversePath::Mailbox(Address::parse(text.as_bytes(), Spelling::Ascii).unwrap())
+        };
+        assert!(policy.allows(&ReversePath::Null));
+        for good in ["a@gp.test", "a@GP.Test"] {
+            assert!(policy.allows(&from(good)), "{good}");
+        }
+        for bad in [
+            "a@other.test",
+            "a@sub.gp.test",
+            "a@evilgp.test",
+            "a@gp.test.evil.test",
+            "a@[127.0.0.1]",
+        ] {
+            assert!(!policy.allows(&from(bad)), "{bad}");
+            assert!(SenderPolicy::Any.allows(&from(bad)), "{bad}");
+        }
+    }
+}

@@ -1,0 +1,373 @@
+//! The order of commands in a session (RFC 5321 4.1.4): what may be said when, and what it does.
+//!
+//! The session owns meaning, the driver owns socket and clock. Each command line goes in, one
+//! [`Step`] comes out. When DATA is granted, the transaction leaves the session as a
+//! [`Submission`]: whatever becomes of it, it is over here (RFC 5321 4.1.1.4).
+
+use std::sync::Arc;
+
+use crate::mail::limits::HELO_BYTES_MAX;
+use crate::mail::{Address, AddressError, Envelope, Protocol, Spelling};
+
+use super::command::{self, Command};
+use super::line_reader::LineFault;
+use super::parameters::{self, ParameterFault};
+use super::path::{self, PathFault};
+use super::recipients::{Added, Recipients};
+use super::reply::{Reply, Rules, Say};
+
+/// One session with one client.
+#[derive(Debug)]
+pub struct Session {
+    rules: Arc<Rules>,
+    phase: Phase,
+}
+
+#[derive(Debug)]
+enum Phase {
+    /// The client has not said who it is.
+    Unknown,
+    /// No transaction is open.
+    Ready { hello: Hello },
+    /// MAIL was granted.
+    Transaction {
+        hello: Hello,
+        envelope: Envelope,
+        recipients: Recipients,
+        refused: bool,
+    },
+}
+
+/// What the client said about itself.
+#[derive(Clone, Debug)]
+struct Hello {
+    name: Box<[u8]>,
+    extended: bool,
+}
+
+/// What to do about a command line.
+#[derive(Debug)]
+pub struct Step {
+    /// To be sent.
+    pub reply: Reply,
+    /// What it is the reply to.
+    pub about: About,
+    /// To be done after it.
+    pub next: Next,
+}
+
+/// Which part of a session a reply is about.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[expect(missing_docs, reason = "SMTP verbs")]
+pub enum About {
+    Command,
+    Mail,
+    Rcpt,
+    Data,
+}
+
+/// What comes after a reply.
+#[derive(Debug)]
+pub enum Next {
+    /// The next command.
+    Command,
+    /// Message data, for this transaction.
+    Data(Box<Submission>),
+    /// Nothing: hang up.
+    Close,
+}
+
+/// A transaction that is complete but for the message itself.
+#[derive(Debug)]
+pub struct Submission {
+    /// From MAIL.
+    pub envelope: Envelope,
+    /// At least one, each once, in the order of RCPT.
+    pub recipients: Vec<Address>,
+    /// What the client called itself, as it came, but at most [`HELO_BYTES_MAX`] octets.
+    pub helo: Box<[u8]>,
+    /// For Received.
+    pub protocol: Protocol,
+}
+
+/// Whether mail can be taken at this moment, as the store says.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum MailIntake {
+    /// It can.
+    Open,
+    /// It can't; the client may come again.
+    Closed,
+}
+
+impl Session {
+    /// A session whose greeting goes out now.
+    #[must_use]
+    pub fn new(rules: Arc<Rules>) -> Session {
+        Session {
+            rules,
+            phase: Phase::Unknown,
+        }
+    }
+
+    /// Whether MAIL was granted and neither finished nor dropped.
+    #[must_use]
+    pub fn in_transaction(&self) -> bool {
+        match self.phase {
+            Phase::Unknown | Phase::Ready { .. } => false,
+            Phase::Transaction { .. } => true,
+        }
+    }
+
+    /// Takes a command line without its CRLF, as [`super::LineReader`] gives it.
+    pub fn line(&mut self, line: &[u8], intake: MailIntake) -> Step {
+        let command = match command::parse(line) {
+            Ok(command) => command,
+            Err(say) => return Step::say(about(line), say),
+        };
+        match command {
+            Command::Helo(name) => self.hello(name, false),
+            Command::Ehlo(name) => self.hello(name, true),
+            Command::Mail(argument) => {
+                let said = self.mail(argument, intake);
+                Step::say(About::Mail, said.map_or_else(|no| no, |()| Say::SenderOk))
+            }
+            Command::Rcpt(argument) => {
+                let said = self.rcpt(argument);
+                Step::say(
+                    About::Rcpt,
+                    said.map_or_else(|no| no, |()| Say::RecipientOk),
+                )
+            }
+            Command::Data => self.data(),
+            Command::Rset => {
+                self.drop_transaction();
+                Step::say(About::Command, Say::Ok)
+            }
+            Command::Noop => Step::say(About::Command, Say::Ok),
+            Command::Vrfy => Step::say(About::Command, Say::Verify),
+            Command::Help => Step::say(About::Command, Say::Help),
+            Command::Quit => {
+                self.drop_transaction();
+                Step::say(About::Command, Say::Bye)
+            }
+        }
+    }
+
+    /// Takes notice of a line that was damaged; nothing of it is run.
+    pub fn fault(&mut self, fault: LineFault) -> Step {
+        let say = match fault {
+            LineFault::TooLong => Say::LineTooLong,
+            LineFault::BareLineEnd => Say::BareLineEndInCommand,
+            LineFault::Control => Say::BadLine,
+            LineFault::TlsHello => Say::TlsHello,
+        };
+        Step::say(About::Command, say)
+    }
+
+    /// HELO and EHLO do what RSET does (RFC 5321 4.1.4).
+    fn hello(&mut self, name: &[u8], extended: bool) -> Step {
+        self.phase = Phase::Ready {
+            hello: Hello {
+                name: name[..name.len().min(HELO_BYTES_MAX)].into(),
+                extended,
+            },
+        };
+        Step {
+            reply: if extended {
+                Reply::Extensions
+            } else {
+                Reply::Hello
+            },
+            about: About::Command,
+            next: Next::Command,
+        }
+    }
+
+    fn mail(&mut self, argument: &[u8], intake: MailIntake) -> Result<(), Say> {
+        let hello = match &self.phase {
+            Phase::Unknown => return Err(Say::HelloFirst),
+            Phase::Transaction { .. } => return Err(Say::NestedMail),
+            Phase::Ready { hello } => hello.clone(),
+        };
+        let split = path::split(argument).map_err(|fault| path_fault(fault, Say::BadSender))?;
+        let spelling = if parameters::ask_for_smtputf8(split.parameters) {
+            Spelling::Utf8
+        } else {
+            Spelling::Ascii
+        };
+        let reverse_path = split
+            .reverse_path(spelling)
+            .map_err(|error| address_error(error, Say::BadSender))?;
+        let parameters = parameters::of_mail(split.parameters).map_err(parameter_fault)?;
+        if parameters.size > self.rules.message_bytes_max {
+            return Err(Say::TooLarge);
+        }
+        if !self.rules.senders.allows(&reverse_path) {
+            return Err(Say::SenderNotAllowed);
+        }
+        match intake {
+            MailIntake::Open => {}
+            MailIntake::Closed => return Err(Say::NoRoom),
+        }
+        self.phase = Phase::Transaction {
+            hello,
+            envelope: Envelope {
+                reverse_path,
+                body_kind: parameters.body_kind,
+                smtputf8: parameters.smtputf8,
+            },
+            recipients: Recipients::default(),
+            refused: false,
+        };
+        Ok(())
+    }
+
+    fn rcpt(&mut self, argument: &[u8]) -> Result<(), Say> {
+        let (envelope, recipients, refused) = match &mut self.phase {
+            Phase::Unknown => return Err(Say::HelloFirst),
+            Phase::Ready { .. } => return Err(Say::MailFirst),
+            Phase::Transaction {
+                envelope,
+                recipients,
+                refused,
+                ..
+            } => (envelope, recipients, refused),
+        };
+        let granted =
+            recipient(argument, envelope, &self.rules).and_then(|address| {
+                match recipients.add(address, self.rules.recipients_max) {
+                    Added::Yes => Ok(()),
+                    Added::Full => Err(Say::TooManyRecipients),
+                }
+            });
+        *refused |= granted.is_err();
+        granted
+    }
+
+    fn data(&mut self) -> Step {
+        let say = match &self.phase {
+            Phase::Unknown => Say::HelloFirst,
+            Phase::Ready { .. } => Say::MailFirst,
+            Phase::Transaction {
+                recipients,
+                refused,
+                ..
+            } => match (recipients.is_empty(), refused) {
+                (true, false) => Say::RecipientFirst,
+                (true, true) => Say::NoValidRecipients,
+                (false, _) => Say::SendData,
+            },
+        };
+        let mut step = Step::say(About::Data, say);
+        if say == Say::SendData
+            && let Some(submission) = self.take_submission()
+        {
+            step.next = Next::Data(Box::new(submission));
+        }
+        step
+    }
+
+    fn take_submission(&mut self) -> Option<Submission> {
+        match std::mem::replace(&mut self.phase, Phase::Unknown) {
+            Phase::Unknown => None,
+            ready @ Phase::Ready { .. } => {
+                self.phase = ready;
+                None
+            }
+            Phase::Transaction {
+                hello,
+                envelope,
+                recipients,
+                refused: _,
+            } => {
+                let submission = Submission {
+                    protocol: match (hello.extended, envelope.smtputf8) {
+                        (_, true) => Protocol::Utf8Smtp,
+                        (true, false) => Protocol::Esmtp,
+                        (false, false) => Protocol::Smtp,
+                    },
+                    envelope,
+                    recipients: recipients.into_list(),
+                    helo: hello.name.clone(),
+                };
+                self.phase = Phase::Ready { hello };
+                Some(submission)
+            }
+        }
+    }
+
+    fn drop_transaction(&mut self) {
+        drop(self.take_submission());
+    }
+}
+
+impl Step {
+    fn say(about: About, say: Say) -> Step {
+        Step {
+            reply: Reply::Fixed(say),
+            about,
+            next: if say.ends_session() {
+                Next::Close
+            } else {
+                Next::Command
+            },
+        }
+    }
+
+    /// The line that says no, if this step does.
+    #[must_use]
+    pub fn refusal(&self) -> Option<Say> {
+        match self.reply {
+            Reply::Fixed(say) => say.is_refusal().then_some(say),
+            Reply::Hello | Reply::Extensions => None,
+        }
+    }
+}
+
+/// Which command a line that could not be read was meant to be.
+fn about(line: &[u8]) -> About {
+    match line.get(..4) {
+        Some(verb) if verb.eq_ignore_ascii_case(b"MAIL") => About::Mail,
+        Some(verb) if verb.eq_ignore_ascii_case(b"RCPT") => About::Rcpt,
+        Some(verb) if verb.eq_ignore_ascii_case(b"DATA") => About::Data,
+        _ => About::Command,
+    }
+}
+
+fn recipient(argument: &[u8], envelope: &Envelope, rules: &Rules) -> Result<Address, Say> {
+    let split = path::split(argument).map_err(|fault| path_fault(fault, Say::BadRecipient))?;
+    let spelling = if envelope.smtputf8 {
+        Spelling::Utf8
+    } else {
+        Spelling::Ascii
+    };
+    let address = split
+        .forward_path(spelling, &rules.hostname)
+        .map_err(|error| address_error(error, Say::BadRecipient))?;
+    parameters::of_rcpt(split.parameters).map_err(parameter_fault)?;
+    Ok(address)
+}
+
+fn path_fault(fault: PathFault, malformed: Say) -> Say {
+    match fault {
+        PathFault::Unclosed => malformed,
+        PathFault::NoSpace => Say::BadParameter,
+    }
+}
+
+fn address_error(error: AddressError, malformed: Say) -> Say {
+    match error {
+        AddressError::NotAscii => Say::NeedsSmtputf8,
+        AddressError::Malformed => malformed,
+    }
+}
+
+fn parameter_fault(fault: ParameterFault) -> Say {
+    match fault {
+        ParameterFault::Syntax => Say::BadParameter,
+        ParameterFault::Unknown => Say::UnknownParameter,
+    }
+}
+
+#[cfg(test)]
+mod tests;

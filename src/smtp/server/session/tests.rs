@@ -1,0 +1,361 @@
+//! Dialogues without a socket. In a script a line is what the client says; `=` is DATA's content
+//! (the transaction is taken as accepted).
+
+use super::*;
+use crate::mail::Domain;
+use crate::smtp::server::SenderPolicy;
+use expect_test::{Expect, expect};
+
+fn session(senders: SenderPolicy) -> Session {
+    let name = Domain::parse("gp.test").unwrap();
+    let rules = Rules::new(name, "ready", 10_485_760, 3, senders);
+    Session::new(Arc::new(rules))
+}
+
+fn local_only() -> SenderPolicy {
+    SenderPolicy::Local(Box::new(|domain| domain.as_str() == "gp.test"))
+}
+
+fn play_with(mut session: Session, script: &str, intake: MailIntake) -> String {
+    let mut seen = String::new();
+    for line in script.lines().map(str::trim_start) {
+        let step = session.line(line.as_bytes(), intake);
+        let mut out = Vec::new();
+        session.rules.write(step.reply, &mut out);
+        let reply = String::from_utf8(out).unwrap().replace("\r\n", "|");
+        let reply = reply.trim_end_matches('|');
+        let codes = match step.reply {
+            Reply::Fixed(Say::SendData) => "354",
+            Reply::Fixed(_) => &reply[..9],
+            Reply::Hello | Reply::Extensions => reply,
+        };
+        seen.push_str(&format!("{line:<44} {codes}\n"));
+        match step.next {
+            Next::Command => {}
+            Next::Data(submission) => {
+                let Submission {
+                    envelope,
+                    recipients,
+                    helo,
+                    protocol,
+                } = *submission;
+                let from = envelope.reverse_path;
+                let helo = helo.escape_ascii();
+                seen.push_str(&format!(
+                    "  = {from:?} to {recipients:?} by {helo} with {protocol} {:?}\n",
+                    envelope.body_kind
+                ));
+            }
+            Next::Close => seen.push_str("  = closes\n"),
+        }
+    }
+    seen
+}
+
+#[track_caller]
+fn play(script: &str, want: Expect) {
+    want.assert_eq(&play_with(
+        session(local_only()),
+        script.trim(),
+        MailIntake::Open,
+    ));
+}
+
+#[test]
+fn a_transaction() {
+    // W-2.01, W-3.05, W-6.02
+    play(
+        "EHLO client.test
+        MAIL FROM:<Ann@GP.test> SIZE=100 BODY=8BITMIME
+        RCPT TO:<Bob@Dest.test>
+        RCPT TO:<postMaster>
+        DATA
+        RCPT TO:<c@dest.test>
+        MAIL FROM:<>
+        RCPT TO:<c@dest.test>
+        DATA
+        QUIT",
+        expect![[r#"
+            EHLO client.test                             250-gp.test|250-SIZE 10485760|250-PIPELINING|250-8BITMIME|250-SMTPUTF8|250 ENHANCEDSTATUSCODES
+            MAIL FROM:<Ann@GP.test> SIZE=100 BODY=8BITMIME 250 2.1.0
+            RCPT TO:<Bob@Dest.test>                      250 2.1.5
+            RCPT TO:<postMaster>                         250 2.1.5
+            DATA                                         354
+              = <Ann@GP.test> to [<Bob@Dest.test>, <postMaster@gp.test>] by client.test with ESMTP EightBitMime
+            RCPT TO:<c@dest.test>                        503 5.5.1
+            MAIL FROM:<>                                 250 2.1.0
+            RCPT TO:<c@dest.test>                        250 2.1.5
+            DATA                                         354
+              = <> to [<c@dest.test>] by client.test with ESMTP SevenBit
+            QUIT                                         221 2.0.0
+              = closes
+        "#]],
+    );
+}
+
+#[test]
+fn commands_out_of_order() {
+    // W-2.07, W-2.09, W-2.18, W-2.19, W-2.20, W-2.21
+    play(
+        "NOOP
+        HELP
+        VRFY x
+        RSET
+        MAIL FROM:<a@gp.test>
+        RCPT TO:<b@dest.test>
+        DATA
+        EHLO x
+        RCPT TO:<b@dest.test>
+        DATA
+        MAIL FROM:<a@gp.test>
+        DATA
+        MAIL FROM:<other@gp.test>
+        RCPT TO:<b@dest.test>
+        MAIL FROM:<other@gp.test>
+        DATA
+        MAIL FROM:<a@gp.test>
+        RCPT TO:<b@dest.test>
+        RSET
+        RCPT TO:<b@dest.test>
+        MAIL FROM:<a@gp.test>
+        RCPT TO:<b@dest.test>
+        HELO y
+        RCPT TO:<b@dest.test>
+        MAIL FROM:<a@gp.test>
+        QUIT",
+        expect![[r#"
+            NOOP                                         250 2.0.0
+            HELP                                         214 2.0.0
+            VRFY x                                       252 2.0.0
+            RSET                                         250 2.0.0
+            MAIL FROM:<a@gp.test>                        503 5.5.1
+            RCPT TO:<b@dest.test>                        503 5.5.1
+            DATA                                         503 5.5.1
+            EHLO x                                       250-gp.test|250-SIZE 10485760|250-PIPELINING|250-8BITMIME|250-SMTPUTF8|250 ENHANCEDSTATUSCODES
+            RCPT TO:<b@dest.test>                        503 5.5.1
+            DATA                                         503 5.5.1
+            MAIL FROM:<a@gp.test>                        250 2.1.0
+            DATA                                         503 5.5.1
+            MAIL FROM:<other@gp.test>                    503 5.5.1
+            RCPT TO:<b@dest.test>                        250 2.1.5
+            MAIL FROM:<other@gp.test>                    503 5.5.1
+            DATA                                         354
+              = <a@gp.test> to [<b@dest.test>] by x with ESMTP SevenBit
+            MAIL FROM:<a@gp.test>                        250 2.1.0
+            RCPT TO:<b@dest.test>                        250 2.1.5
+            RSET                                         250 2.0.0
+            RCPT TO:<b@dest.test>                        503 5.5.1
+            MAIL FROM:<a@gp.test>                        250 2.1.0
+            RCPT TO:<b@dest.test>                        250 2.1.5
+            HELO y                                       250 gp.test
+            RCPT TO:<b@dest.test>                        503 5.5.1
+            MAIL FROM:<a@gp.test>                        250 2.1.0
+            QUIT                                         221 2.0.0
+              = closes
+        "#]],
+    );
+}
+
+#[test]
+fn greetings() {
+    // W-2.03, W-2.04, W-2.06, W-2.08, W-6.02
+    play(
+        "HELO client.test
+        MAIL FROM:<a@gp.test> SIZE=1
+        EHLO
+        HELO
+        RCPT TO:<b@dest.test>
+        DATA
+        EHLO a(b)\";\u{e9}[]
+        MAIL FROM:<a@gp.test> SMTPUTF8
+        RCPT TO:<\u{fc}@b\u{fc}cher.test>
+        DATA
+        EHLO [IPv6:::1]
+        MAIL FROM:<a@gp.test>
+        RCPT TO:<b@dest.test>
+        DATA",
+        expect![[r#"
+            HELO client.test                             250 gp.test
+            MAIL FROM:<a@gp.test> SIZE=1                 250 2.1.0
+            EHLO                                         501 5.5.4
+            HELO                                         501 5.5.4
+            RCPT TO:<b@dest.test>                        250 2.1.5
+            DATA                                         354
+              = <a@gp.test> to [<b@dest.test>] by client.test with SMTP SevenBit
+            EHLO a(b)";é[]                               250-gp.test|250-SIZE 10485760|250-PIPELINING|250-8BITMIME|250-SMTPUTF8|250 ENHANCEDSTATUSCODES
+            MAIL FROM:<a@gp.test> SMTPUTF8               250 2.1.0
+            RCPT TO:<ü@bücher.test>                      250 2.1.5
+            DATA                                         354
+              = <a@gp.test> to [<ü@bücher.test>] by a(b)\";\xc3\xa9[] with UTF8SMTP SevenBit
+            EHLO [IPv6:::1]                              250-gp.test|250-SIZE 10485760|250-PIPELINING|250-8BITMIME|250-SMTPUTF8|250 ENHANCEDSTATUSCODES
+            MAIL FROM:<a@gp.test>                        250 2.1.0
+            RCPT TO:<b@dest.test>                        250 2.1.5
+            DATA                                         354
+              = <a@gp.test> to [<b@dest.test>] by [IPv6:::1] with ESMTP SevenBit
+        "#]],
+    );
+}
+
+#[test]
+fn refused_recipients_disturb_nobody() {
+    // W-2.19, W-2.22, W-3.01, W-3.12, W-3.14, W-3.15
+    play(
+        "EHLO x
+        MAIL FROM:<a@gp.test>
+        RCPT TO:<>
+        RCPT TO:<@dest.test>
+        RCPT TO:<\u{fc}@dest.test>
+        DATA
+        RCPT TO:<1@dest.test>
+        RCPT TO:<bad
+        RCPT TO:<2@dest.test> NOTIFY=NEVER
+        RCPT TO:<2@dest.test>
+        RCPT TO:<1@DEST.test>
+        RCPT TO:<u@[127.0.0.5]>
+        RCPT TO:<4@dest.test>
+        RCPT TO:<2@dest.test>
+        DATA",
+        expect![[r#"
+            EHLO x                                       250-gp.test|250-SIZE 10485760|250-PIPELINING|250-8BITMIME|250-SMTPUTF8|250 ENHANCEDSTATUSCODES
+            MAIL FROM:<a@gp.test>                        250 2.1.0
+            RCPT TO:<>                                   501 5.1.3
+            RCPT TO:<@dest.test>                         501 5.1.3
+            RCPT TO:<ü@dest.test>                        553 5.6.7
+            DATA                                         554 5.5.1
+            RCPT TO:<1@dest.test>                        250 2.1.5
+            RCPT TO:<bad                                 501 5.1.3
+            RCPT TO:<2@dest.test> NOTIFY=NEVER           555 5.5.4
+            RCPT TO:<2@dest.test>                        250 2.1.5
+            RCPT TO:<1@DEST.test>                        250 2.1.5
+            RCPT TO:<u@[127.0.0.5]>                      250 2.1.5
+            RCPT TO:<4@dest.test>                        452 4.5.3
+            RCPT TO:<2@dest.test>                        250 2.1.5
+            DATA                                         354
+              = <a@gp.test> to [<1@dest.test>, <2@dest.test>, <u@[127.0.0.5]>] by x with ESMTP SevenBit
+        "#]],
+    );
+}
+
+#[test]
+fn refused_senders_open_nothing() {
+    // W-2.21, W-3.02, W-3.03, W-3.04, W-3.12, W-4.01, W-4.03, W-4.04, W-7.03
+    play(
+        "EHLO x
+        MAIL FROM:<postmaster>
+        MAIL FROM:<a@sub.gp.test>
+        RCPT TO:<b@dest.test>
+        DATA
+        MAIL FROM:<\u{fc}@gp.test>
+        MAIL FROM:<\u{fc}@gp.test> SIZE=10485761
+        MAIL FROM:<a@gp.test> SIZE=10485761
+        MAIL FROM:<a@gp.test> SIZE=x
+        MAIL FROM:<a@gp.test>SIZE=1
+        MAIL FROM:<a@gp.test> BODY=x
+        MAIL FROM:<a@gp.test> X=x
+        MAIL FROM:Name <a@gp.test>
+        RCPT TO:<b@dest.test>
+        MAIL FROM:<\u{fc}@gp.test> SIZE=10485760 SMTPUTF8",
+        expect![[r#"
+            EHLO x                                       250-gp.test|250-SIZE 10485760|250-PIPELINING|250-8BITMIME|250-SMTPUTF8|250 ENHANCEDSTATUSCODES
+            MAIL FROM:<postmaster>                       501 5.1.7
+            MAIL FROM:<a@sub.gp.test>                    550 5.7.1
+            RCPT TO:<b@dest.test>                        503 5.5.1
+            DATA                                         503 5.5.1
+            MAIL FROM:<ü@gp.test>                        553 5.6.7
+            MAIL FROM:<ü@gp.test> SIZE=10485761          553 5.6.7
+            MAIL FROM:<a@gp.test> SIZE=10485761          552 5.3.4
+            MAIL FROM:<a@gp.test> SIZE=x                 501 5.5.4
+            MAIL FROM:<a@gp.test>SIZE=1                  501 5.5.4
+            MAIL FROM:<a@gp.test> BODY=x                 501 5.5.4
+            MAIL FROM:<a@gp.test> X=x                    555 5.5.4
+            MAIL FROM:Name <a@gp.test>                   501 5.1.7
+            RCPT TO:<b@dest.test>                        503 5.5.1
+            MAIL FROM:<ü@gp.test> SIZE=10485760 SMTPUTF8 250 2.1.0
+        "#]],
+    );
+}
+
+#[test]
+fn http_and_quit_close() {
+    // W-1.09, W-2.17
+    play(
+        "GET / HTTP/1.1
+        EHLO x
+        MAIL FROM:<a@gp.test>
+        QUIT x
+        QUIT",
+        expect![[r#"
+            GET / HTTP/1.1                               500 5.5.2
+              = closes
+            EHLO x                                       250-gp.test|250-SIZE 10485760|250-PIPELINING|250-8BITMIME|250-SMTPUTF8|250 ENHANCEDSTATUSCODES
+            MAIL FROM:<a@gp.test>                        250 2.1.0
+            QUIT x                                       501 5.5.4
+            QUIT                                         221 2.0.0
+              = closes
+        "#]],
+    );
+}
+
+#[test]
+fn without_room_only_mail_is_refused() {
+    // W-5.19
+    let script = "EHLO x\nMAIL FROM:<a@gp.test>\nRCPT TO:<b@dest.test>\nNOOP";
+    let seen = play_with(session(SenderPolicy::Any), script, MailIntake::Closed);
+    expect![[r#"
+        EHLO x                                       250-gp.test|250-SIZE 10485760|250-PIPELINING|250-8BITMIME|250-SMTPUTF8|250 ENHANCEDSTATUSCODES
+        MAIL FROM:<a@gp.test>                        452 4.3.1
+        RCPT TO:<b@dest.test>                        503 5.5.1
+        NOOP                                         250 2.0.0
+    "#]].assert_eq(&seen);
+}
+
+#[test]
+fn utf8_must_be_utf8() {
+    // W-3.12
+    let mut session = session(SenderPolicy::Any);
+    session.line(b"EHLO x", MailIntake::Open);
+    for bad in [&b"\xff"[..], b"\xc0\xaf", b"\xed\xa0\x80"] {
+        let line = [b"MAIL FROM:<", bad, b"@gp.test> SMTPUTF8"].concat();
+        let step = session.line(&line, MailIntake::Open);
+        assert_eq!(step.reply, Reply::Fixed(Say::BadSender));
+        let line = [b"MAIL FROM:<", bad, b"@gp.test>"].concat();
+        let step = session.line(&line, MailIntake::Open);
+        assert_eq!(step.reply, Reply::Fixed(Say::NeedsSmtputf8));
+    }
+}
+
+#[test]
+fn long_addresses_are_taken_up_to_their_bounds() {
+    // W-3.11, W-3.16
+    let mut session = session(SenderPolicy::Any);
+    session.line(b"EHLO x", MailIntake::Open);
+    session.line(b"MAIL FROM:<>", MailIntake::Open);
+    let label = "d".repeat(63);
+    let longest = format!("{label}.{label}.{label}.{}", "e".repeat(61));
+    for (local, domain, want) in [
+        ("l".repeat(64), longest.clone(), Say::RecipientOk),
+        ("l".into(), "singlelabel".into(), Say::RecipientOk),
+        ("l".repeat(257), "dest.test".into(), Say::BadRecipient),
+        ("l".into(), format!("{longest}.fff"), Say::BadRecipient),
+        ("l".into(), format!("{label}d.test"), Say::BadRecipient),
+    ] {
+        let line = format!("RCPT TO:<{local}@{domain}>");
+        let step = session.line(line.as_bytes(), MailIntake::Open);
+        assert_eq!(step.reply, Reply::Fixed(want), "{line}");
+    }
+}
+
+#[test]
+fn nothing_a_client_says_is_repeated() {
+    // W-2.29
+    let mut session = session(SenderPolicy::Any);
+    session.line(b"EHLO x", MailIntake::Open);
+    let long = "x".repeat(2000);
+    for verb in ["VRFY ", "RCPT TO:<", "MAIL FROM:<", "NOOP ", "EHLO ", ""] {
+        let step = session.line(format!("{verb}{long}").as_bytes(), MailIntake::Open);
+        let mut out = Vec::new();
+        session.rules.write(step.reply, &mut out);
+        assert!(out.split(|&b| b == b'\n').all(|line| line.len() < 512));
+        assert!(!out.windows(3).any(|w| w == b"xxx"));
+    }
+}
