@@ -67,8 +67,14 @@ pub const TRANSACTION_RECIPIENTS_MAX: usize = 100;
 pub const ATTEMPT_HOSTS_MAX: usize = 5;
 /// See [`ATTEMPT_HOSTS_MAX`].
 pub const ATTEMPT_ADDRESSES_MAX: usize = 10;
+/// Names of mail hosts looked up in one attempt, those without an address included.
+pub const ATTEMPT_NAMES_MAX: usize = 20;
 /// Longest CNAME chain followed.
 pub const CNAME_CHAIN_MAX: usize = 10;
+/// How long we listen for the reply to QUIT, and how long we try to say it.
+pub const FAREWELL: Duration = Duration::from_secs(2);
+/// Message octets that go into one write towards a remote host, about, in bytes.
+pub const OUTGOING_WRITE_BYTES: usize = 64 * 1024;
 /// Header section of the original that a delivery report gives back, in bytes.
 pub const REPORT_HEADER_BYTES_MAX: usize = 64 * 1024;
 
@@ -111,3 +117,4 @@ const _: () = assert!(INLINE_BODY_BYTES_MAX < STORE_VALUE_BYTES_MAX);
 const _: () = assert!(BODY_PIECE_BYTES <= COMMIT_GROUP_BYTES_MAX);
 const _: () = assert!(LINE_WINDOW_ITEMS_MAX <= CLAIM_RECIPIENTS_MAX);
 const _: () = assert!(REPLY_TEXT_BYTES_MAX < REMOTE_REPLY_BYTES_MAX);
+const _: () = assert!(ATTEMPT_HOSTS_MAX <= ATTEMPT_NAMES_MAX);

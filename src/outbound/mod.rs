@@ -1,1 +1,112 @@
-//! Routes, DNS, connections, attempts.
+//! The way out: which hosts take a domain's mail, how they are reached, and what they say.
+//!
+//! Promises: an attempt gives every recipient an answer, and ends: each wait has a deadline, and
+//! hosts, addresses and transactions are counted. A denied network is never dialled. Under TLS
+//! policy `valid` no mail goes to a host that offers TLS without a certificate we can trust. A
+//! message that broke off midway is never ended with an end mark.
+//!
+//! Never here: what becomes of a recipient after an answer, and when it is tried again. That is
+//! `queue`'s.
+
+mod attempt;
+mod carry;
+mod connection;
+mod connection_error;
+mod dns;
+mod mx;
+mod route;
+mod tally;
+mod tls;
+mod wire;
+
+pub use dns::{Dns, DnsSetupError};
+pub use mx::Found;
+pub use route::{destination_of, routing_fingerprint};
+pub use tls::TlsSetupError;
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio_util::task::TaskTracker;
+
+use crate::config::Config;
+use crate::observe::Events;
+use crate::queue::{Assignment, Deliver, Outcomes};
+use crate::store::Store;
+
+use attempt::Courier;
+use connection::Caller;
+use wire::Timeouts;
+
+/// The way out, for the dispatcher. Cheap to clone.
+#[derive(Clone)]
+pub struct Outbound(Arc<Courier<Store>>);
+
+/// Why there is no way out. Each is one line that says what to change.
+#[derive(Debug, thiserror::Error)]
+pub enum OutboundSetupError {
+    /// Trusted roots.
+    #[error(transparent)]
+    Tls(#[from] TlsSetupError),
+    /// Name servers.
+    #[error(transparent)]
+    Dns(#[from] DnsSetupError),
+}
+
+impl Outbound {
+    /// Sets it up; reads the trusted roots, so it blocks for a moment. Dials and asks nothing yet.
+    pub fn new(
+        config: &Config,
+        store: Store,
+        events: Events,
+    ) -> Result<Outbound, OutboundSetupError> {
+        let delivery = &config.delivery;
+        let caller = Caller {
+            hostname: config.hostname.clone(),
+            timeouts: Timeouts::of(delivery),
+            tls: tls::connector(delivery.tls_ca_file.as_deref())?,
+        };
+        Ok(Outbound(Arc::new(Courier {
+            config: delivery.clone(),
+            caller,
+            dns: Dns::new(delivery)?,
+            bodies: store,
+            events,
+            farewells: TaskTracker::new(),
+        })))
+    }
+
+    /// The name servers, for whoever else has names to look up.
+    #[must_use]
+    pub fn dns(&self) -> Dns {
+        self.0.dns.clone()
+    }
+
+    /// Waits until the last QUIT is said, or `grace` is over. Call it when no attempt runs any more.
+    pub async fn close(&self, grace: Duration) {
+        self.0.farewells.close();
+        let _ = tokio::time::timeout(grace, self.0.farewells.wait()).await;
+    }
+}
+
+impl Deliver for Outbound {
+    async fn deliver(&self, assignment: &Assignment) -> Outcomes {
+        self.0.deliver(assignment).await
+    }
+}
+
+#[cfg(test)]
+fn test_config() -> crate::config::DeliveryConfig {
+    crate::config::DeliveryConfig {
+        relay_host: None,
+        port: 25,
+        deny_networks: Vec::new(),
+        dns_servers: Some(vec![std::net::SocketAddr::from(([127, 0, 0, 1], 9))]),
+        dns_timeout: Duration::from_millis(400),
+        connect_timeout: Duration::from_secs(2),
+        reply_timeout: Duration::from_secs(2),
+        data_reply_timeout: Duration::from_secs(2),
+        attempt_timeout: Duration::from_secs(10),
+        tls_ca_file: None,
+    }
+}

@@ -1,4 +1,6 @@
 //! The protocol as pure functions and state machines. No sockets, no clock.
 
+pub mod client;
 pub mod data_decoder;
+pub mod dot_stuffing;
 pub mod server;

@@ -1,0 +1,330 @@
+//! One attempt: the hosts of a destination in order, until everyone has an answer.
+//!
+//! 1. The route says which hosts there are; DNS may settle everyone right there.
+//! 2. Each address of each host is tried in order. What goes wrong before the message was handed
+//!    over whole leads to the next one.
+//! 3. With the first connection that takes MAIL, every recipient is settled by what that host says.
+//!    Those that it left open (421, a lost connection) go on to the next one.
+//! 4. Whoever is left gets what [`Tally`] makes of all the troubles.
+
+use std::net::{IpAddr, SocketAddr};
+
+use tokio::time::Instant;
+use tokio_util::task::TaskTracker;
+
+use crate::config::{DeliveryConfig, RelayName};
+use crate::mail::limits::{
+    ATTEMPT_ADDRESSES_MAX, ATTEMPT_HOSTS_MAX, ATTEMPT_NAMES_MAX, TRANSACTION_RECIPIENTS_MAX,
+};
+use crate::mail::{Address, Answer, EnhancedCode, Message, Reason, Recipient, Remote};
+use crate::observe::{Event, Events};
+use crate::queue::{Assignment, Outcome, Outcomes};
+use crate::smtp::client::verdict::answer_of;
+use crate::smtp::client::{Facts, Settled, Transaction, Verdict};
+
+use super::carry::{Bodies, CarryError, carry};
+use super::connection::{Caller, Connection, remote_of};
+use super::connection_error::ConnectionError;
+use super::dns::Dns;
+use super::mx::{Found, dialable, mail_hosts, unreachable, unresolved};
+use super::route::{Route, route_of};
+use super::tally::{Tally, Trouble};
+use super::tls::HostName;
+
+/// What all attempts share.
+pub(super) struct Courier<B> {
+    pub(super) config: DeliveryConfig,
+    pub(super) caller: Caller,
+    pub(super) dns: Dns,
+    pub(super) bodies: B,
+    pub(super) events: Events,
+    /// Connections that are saying QUIT.
+    pub(super) farewells: TaskTracker,
+}
+
+/// The hosts that a route leads to, in order.
+struct Hosts {
+    names: Vec<HostName>,
+    port: u16,
+    /// Whether the operator named them: then the denied networks don't hold.
+    configured: bool,
+}
+
+/// An attempt under way.
+struct Attempt<'a, B> {
+    courier: &'a Courier<B>,
+    message: &'a Message,
+    /// Those without an answer.
+    open: Vec<&'a Recipient>,
+    outcomes: Outcomes,
+    tally: Tally,
+    addresses_left: usize,
+}
+
+impl<B: Bodies> Courier<B> {
+    /// Makes one attempt. Everyone has an outcome afterwards.
+    pub(super) async fn deliver(&self, assignment: &Assignment) -> Outcomes {
+        let mut attempt = Attempt {
+            courier: self,
+            message: &assignment.message,
+            open: assignment.recipients.iter().collect(),
+            outcomes: Vec::with_capacity(assignment.recipients.len()),
+            tally: Tally::default(),
+            addresses_left: ATTEMPT_ADDRESSES_MAX,
+        };
+        let Some(first) = attempt.open.first() else {
+            return attempt.outcomes;
+        };
+        match self
+            .hosts(&route_of(&self.config, first.address.domain()))
+            .await
+        {
+            Ok(hosts) => {
+                attempt.try_hosts(&hosts).await;
+                let rest = std::mem::take(&mut attempt.tally).verdict();
+                attempt.settle_all(&rest);
+            }
+            Err(settled) => attempt.settle_all(&settled),
+        }
+        attempt.outcomes
+    }
+
+    async fn hosts(&self, route: &Route) -> Result<Hosts, Settled> {
+        Ok(match route {
+            Route::Mx(domain) => Hosts {
+                names: mail_hosts(domain, self.dns.mx(domain).await, rand::random)?
+                    .into_iter()
+                    .map(HostName::Name)
+                    .collect(),
+                port: self.config.port,
+                configured: false,
+            },
+            Route::Literal(address) => Hosts {
+                names: vec![HostName::Address(*address)],
+                port: self.config.port,
+                configured: false,
+            },
+            Route::Relay(relay) => Hosts {
+                names: vec![match &relay.host {
+                    RelayName::Name(name) => HostName::Name(name.clone()),
+                    RelayName::Address(address) => HostName::Address(*address),
+                }],
+                port: relay.port,
+                configured: true,
+            },
+        })
+    }
+
+    /// The addresses of a host that may be dialled: at least one.
+    async fn addresses(&self, host: &HostName, configured: bool) -> Result<Vec<IpAddr>, Trouble> {
+        let found = match host {
+            HostName::Address(address) => Found::Records(vec![*address]),
+            HostName::Name(name) => self.dns.addresses(name).await.0,
+        };
+        let addresses = match found {
+            Found::Records(addresses) => addresses,
+            Found::NoData | Found::NxDomain => {
+                let detail = format!("the mail host {host} has no address");
+                return Err(Trouble::NoAddress(unreachable(&detail)));
+            }
+            Found::Temporary(why) => {
+                let detail = format!("address of {host}: {why}");
+                return Err(Trouble::Passing(unresolved(&detail)));
+            }
+        };
+        let denied: &[_] = if configured {
+            &[]
+        } else {
+            &self.config.deny_networks
+        };
+        let addresses = dialable(&addresses, denied);
+        if addresses.is_empty() {
+            let detail = format!(
+                "the mail host {host} has denied addresses only (SMTP_DELIVERY_DENY_NETWORKS)"
+            );
+            return Err(Trouble::NoAddress(unreachable(&detail)));
+        }
+        Ok(addresses)
+    }
+}
+
+impl<B: Bodies> Attempt<'_, B> {
+    /// Tries hosts until nobody is open or this attempt has done enough.
+    async fn try_hosts(&mut self, hosts: &Hosts) {
+        let mut hosts_left = ATTEMPT_HOSTS_MAX;
+        for (at, host) in hosts.names.iter().enumerate() {
+            if hosts_left == 0 || self.addresses_left == 0 || at == ATTEMPT_NAMES_MAX {
+                self.tally.cut_short();
+                return;
+            }
+            match self.courier.addresses(host, hosts.configured).await {
+                Ok(addresses) => {
+                    hosts_left -= 1;
+                    self.try_host(host, hosts.port, &addresses).await;
+                }
+                Err(trouble) => self.tally.add(trouble),
+            }
+            if self.open.is_empty() {
+                return;
+            }
+        }
+    }
+
+    /// Tries the addresses of a host, all within `SMTP_ATTEMPT_TIMEOUT`.
+    async fn try_host(&mut self, host: &HostName, port: u16, addresses: &[IpAddr]) {
+        let deadline = Instant::now() + self.courier.config.attempt_timeout;
+        for address in addresses {
+            if self.addresses_left == 0 {
+                self.tally.cut_short();
+                return;
+            }
+            self.addresses_left -= 1;
+            let address = SocketAddr::new(*address, port);
+            // Boxed: a connection with TLS and buffers is large, and there are thousands of attempts.
+            let opened = Connection::open(&self.courier.caller, host, address, deadline);
+            match Box::pin(opened).await {
+                Ok(connection) => Box::pin(self.use_connection(connection)).await,
+                Err(error) => {
+                    let remote = remote_of(host, address);
+                    self.tally.add(error.trouble(&remote));
+                }
+            }
+            if self.open.is_empty() {
+                return;
+            }
+        }
+    }
+
+    /// Sends the message to everyone who is open, in as many transactions as that takes. Each of
+    /// them settles someone or is the last.
+    async fn use_connection(&mut self, mut connection: Connection) {
+        loop {
+            match self.transact(&mut connection).await {
+                Ok(()) => {}
+                Err(None) => return,
+                Err(Some(trouble)) => {
+                    self.tally.add(trouble);
+                    return;
+                }
+            }
+            if self.open.is_empty() {
+                // Nobody waits for the reply to QUIT.
+                self.courier.farewells.spawn(connection.quit());
+                return;
+            }
+        }
+    }
+
+    /// One transaction. `Ok`: the connection can be used for another one.
+    async fn transact(&mut self, connection: &mut Connection) -> Result<(), Option<Trouble>> {
+        let remote = connection.remote().clone();
+        let offered = connection.offered().clone();
+        let most = offered.recipients_max.unwrap_or(usize::MAX);
+        let group = self.open.len().min(TRANSACTION_RECIPIENTS_MAX).min(most);
+        let addresses: Vec<&Address> = self.open[..group].iter().map(|r| &r.address).collect();
+        let mut transaction = Transaction::new(
+            &self.message.envelope,
+            &addresses,
+            facts_of(self.message),
+            &offered,
+            &remote,
+        );
+        let wire = connection.wire();
+        let bodies = &self.courier.bodies;
+        let carried = carry(wire, &mut transaction, self.message, bodies).await;
+
+        let doubtful: Vec<usize> = transaction.doubtful().collect();
+        let closed_by = transaction.closed_by().cloned();
+        let needs_reset = transaction.needs_reset();
+        let mut settled = transaction.finish();
+        if let Err(CarryError::Connection(error)) = &carried {
+            for at in doubtful {
+                settled[at] = Some(self.in_doubt(self.open[at], error, &remote));
+            }
+        }
+        self.settle(settled);
+
+        match carried {
+            Ok(()) => {}
+            Err(CarryError::Connection(error)) => return Err(Some(error.trouble(&remote))),
+            Err(error @ CarryError::Body(_)) => {
+                // No other host would make it better.
+                self.settle_all(&unreadable(&error));
+                return Err(None);
+            }
+        }
+        if let Some(reply) = closed_by {
+            return Err(Some(Trouble::Passing(answer_of(&reply, &remote))));
+        }
+        if needs_reset && !self.open.is_empty() {
+            let reset = connection.reset().await;
+            reset.map_err(|error| Some(error.trouble(&remote)))?;
+        }
+        Ok(())
+    }
+
+    /// The host may have the message, and we will never know. It is sent again, since the other way
+    /// it might be lost.
+    fn in_doubt(&self, to: &Recipient, error: &ConnectionError, remote: &Remote) -> Settled {
+        self.courier.events.emit(&Event::PossibleDuplicate {
+            id: self.message.id,
+            to: &to.address,
+            remote: &remote.to_string(),
+        });
+        let mut answer = error.answer(remote);
+        answer.detail =
+            format!("{error}; the host may have taken the message, which is sent again").into();
+        Settled {
+            verdict: Verdict::Deferred,
+            answer,
+        }
+    }
+
+    /// Takes over what was settled for the first of the open ones, in their order.
+    fn settle(&mut self, settled: Vec<Option<Settled>>) {
+        let mut settled = settled.into_iter();
+        let outcomes = &mut self.outcomes;
+        self.open
+            .retain(|recipient| match settled.next().flatten() {
+                None => true,
+                Some(settled) => {
+                    outcomes.push((recipient.no, outcome_of(settled)));
+                    false
+                }
+            });
+    }
+
+    /// Gives everyone who is open the same answer.
+    fn settle_all(&mut self, settled: &Settled) {
+        let all = vec![Some(settled.clone()); self.open.len()];
+        self.settle(all);
+    }
+}
+
+fn facts_of(message: &Message) -> Facts {
+    Facts {
+        size: message.size(),
+        has_8bit: message.body.has_8bit || !message.added_header.is_ascii(),
+    }
+}
+
+fn outcome_of(settled: Settled) -> Outcome {
+    match settled.verdict {
+        Verdict::Delivered => Outcome::Delivered(settled.answer),
+        Verdict::Deferred => Outcome::Deferred(settled.answer),
+        Verdict::Failed => Outcome::Failed(settled.answer),
+    }
+}
+
+fn unreadable(error: &CarryError) -> Settled {
+    Settled {
+        verdict: Verdict::Deferred,
+        answer: Answer {
+            remote: None,
+            status: EnhancedCode::temporary(3, 0),
+            reason: Reason::Policy,
+            reply: None,
+            detail: error.to_string().into(),
+        },
+    }
+}

@@ -1,0 +1,153 @@
+//! Carries one transaction through over one connection, message included.
+
+use std::future::Future;
+
+use bytes::Bytes;
+
+use crate::mail::Message;
+use crate::mail::limits::OUTGOING_WRITE_BYTES;
+use crate::smtp::client::{Step, Transaction};
+use crate::smtp::dot_stuffing::DotStuffer;
+use crate::store::{BodyReader, ReadError, Store};
+
+use super::connection_error::ConnectionError;
+use super::wire::Wire;
+
+/// Where the octets of messages are read from: the store, and something simpler in tests.
+pub(super) trait Bodies: Send + Sync + 'static {
+    /// One message, piece by piece.
+    type Pieces: Pieces;
+    /// Opens the octets below the added header.
+    fn open(
+        &self,
+        message: &Message,
+    ) -> impl Future<Output = Result<Self::Pieces, ReadError>> + Send;
+}
+
+/// The octets of one message.
+pub(super) trait Pieces: Send {
+    /// The next piece; `None` after the last, and only if all were right.
+    fn next(&mut self) -> impl Future<Output = Result<Option<Bytes>, ReadError>> + Send;
+}
+
+impl Bodies for Store {
+    type Pieces = BodyReader;
+
+    async fn open(&self, message: &Message) -> Result<BodyReader, ReadError> {
+        self.body(message).await
+    }
+}
+
+impl Pieces for BodyReader {
+    async fn next(&mut self) -> Result<Option<Bytes>, ReadError> {
+        BodyReader::next(self).await
+    }
+}
+
+/// Why a transaction was not carried through. The connection is of no more use; what the host said
+/// before that is in the transaction.
+#[derive(Debug, thiserror::Error)]
+pub(super) enum CarryError {
+    /// The host or the way to it.
+    #[error(transparent)]
+    Connection(#[from] ConnectionError),
+    /// Our own copy of the message.
+    #[error("the stored message can't be read: {0}")]
+    Body(#[from] ReadError),
+}
+
+const A_COMMAND: &str = "the host to take a command";
+const THE_MESSAGE: &str = "the host to take the message";
+
+/// Does what the transaction says until it is over.
+///
+/// Dropped midway, the host may or may not have taken the message; an end mark that was not due is
+/// never sent.
+pub(super) async fn carry<B: Bodies>(
+    wire: &mut Wire,
+    transaction: &mut Transaction,
+    message: &Message,
+    bodies: &B,
+) -> Result<(), CarryError> {
+    loop {
+        match transaction.next_step() {
+            Step::Send(octets) => {
+                if let Err(error) = wire.send(&octets, A_COMMAND).await {
+                    hear_out(wire, transaction).await;
+                    return Err(error.into());
+                }
+            }
+            Step::Read(phase) => {
+                let reply = wire.reply(phase).await?;
+                transaction.reply(&reply).map_err(ConnectionError::from)?;
+                if !transaction.awaits_reply() {
+                    wire.expect_silence().map_err(ConnectionError::from)?;
+                }
+            }
+            Step::Body => {
+                send_message(wire, transaction, message, bodies).await?;
+                transaction.body_sent();
+            }
+            Step::Over => return Ok(()),
+        }
+    }
+}
+
+/// A host that refuses and closes at once makes our writing fail, and its refusal counts all the
+/// same. What can't be read any more is no worse than what we know already.
+async fn hear_out(wire: &mut Wire, transaction: &mut Transaction) {
+    while transaction.awaits_reply() {
+        match wire.reply_at_hand().await {
+            Ok(Some(reply)) if transaction.reply(&reply).is_ok() => {}
+            Ok(_) | Err(_) => return,
+        }
+    }
+}
+
+/// Streams the message. Returns only when its end mark is out.
+async fn send_message<B: Bodies>(
+    wire: &mut Wire,
+    transaction: &mut Transaction,
+    message: &Message,
+    bodies: &B,
+) -> Result<(), CarryError> {
+    let mut pieces = bodies.open(message).await?;
+    let (mut stuffer, mut out) = (DotStuffer::new(), Vec::new());
+    stuffer.encode(&message.added_header, &mut out);
+    while let Some(piece) = pieces.next().await? {
+        for part in piece.chunks(OUTGOING_WRITE_BYTES) {
+            stuffer.encode(part, &mut out);
+            if out.len() >= OUTGOING_WRITE_BYTES {
+                send_piece(wire, transaction, &out).await?;
+                out.clear();
+            }
+        }
+    }
+    stuffer.finish(&mut out);
+    send_piece(wire, transaction, &out).await
+}
+
+/// Writes a piece, unless the host has had enough already.
+async fn send_piece(
+    wire: &mut Wire,
+    transaction: &mut Transaction,
+    octets: &[u8],
+) -> Result<(), CarryError> {
+    let sent = match wire.reply_at_hand().await? {
+        None => wire.send(octets, THE_MESSAGE).await,
+        Some(reply) => {
+            transaction
+                .replied_early(&reply)
+                .map_err(ConnectionError::from)?;
+            Err(ConnectionError::Refused(reply.to_reply()))
+        }
+    };
+    if let Err(error @ ConnectionError::Lost { .. }) = &sent {
+        tracing::trace!(%error, "the host may have said why");
+        if let Ok(Some(reply)) = wire.reply_at_hand().await {
+            // A success can't be meant for a message that was not sent whole.
+            let _ = transaction.replied_early(&reply);
+        }
+    }
+    Ok(sent?)
+}

@@ -1,0 +1,183 @@
+//! A connection that is ready for mail: greeted, with EHLO said and, where it was offered, TLS.
+//!
+//! It outlives its transactions, so that it can be kept for the next message.
+
+use std::net::SocketAddr;
+
+use tokio::time::{Instant, timeout};
+use tokio_rustls::TlsConnector;
+
+use crate::mail::limits::FAREWELL;
+use crate::mail::{Domain, Remote};
+use crate::smtp::client::{Extensions, Meaning, Phase, RemoteReply, meaning};
+
+use super::connection_error::ConnectionError;
+use super::tls::HostName;
+use super::wire::{Timeouts, Wire};
+
+/// How we present ourselves, the same to every host.
+pub(super) struct Caller {
+    /// What we say in EHLO.
+    pub(super) hostname: Domain,
+    /// How long we wait.
+    pub(super) timeouts: Timeouts,
+    /// Whom we trust.
+    pub(super) tls: TlsConnector,
+}
+
+/// A host that waits for MAIL.
+pub(super) struct Connection {
+    wire: Wire,
+    remote: Remote,
+    offered: Extensions,
+}
+
+impl Connection {
+    /// Dials and gets as far as MAIL. STARTTLS, if offered, is used, and must succeed with a
+    /// certificate for `host`; no mail goes to a host where it does not.
+    pub(super) async fn open(
+        caller: &Caller,
+        host: &HostName,
+        address: SocketAddr,
+        deadline: Instant,
+    ) -> Result<Connection, ConnectionError> {
+        let mut wire = Wire::connect(address, caller.timeouts, deadline).await?;
+        let mut offered = match greet(&mut wire, &caller.hostname).await {
+            Ok(offered) => offered,
+            Err(error) => return Err(part(wire, error).await),
+        };
+        if offered.starttls {
+            if let Err(error) = ask_for_tls(&mut wire).await {
+                return Err(part(wire, error).await);
+            }
+            wire = wire.start_tls(&caller.tls, host).await?;
+            // What it offered in clear does not count (RFC 3207 4.2).
+            offered = match say_hello(&mut wire, &caller.hostname).await {
+                Ok(offered) => offered,
+                Err(error) => return Err(part(wire, error).await),
+            };
+        }
+        Ok(Connection {
+            wire,
+            remote: remote_of(host, address),
+            offered,
+        })
+    }
+
+    /// Whom we speak to.
+    #[must_use]
+    pub(super) fn remote(&self) -> &Remote {
+        &self.remote
+    }
+
+    /// What it offers.
+    #[must_use]
+    pub(super) fn offered(&self) -> &Extensions {
+        &self.offered
+    }
+
+    /// The socket, for a transaction.
+    pub(super) fn wire(&mut self) -> &mut Wire {
+        &mut self.wire
+    }
+
+    /// Makes the host forget a transaction that was not finished.
+    pub(super) async fn reset(&mut self) -> Result<(), ConnectionError> {
+        let reply = command(&mut self.wire, b"RSET\r\n", Phase::Rset).await?;
+        match meaning(Phase::Rset, reply.code())? {
+            Meaning::Go => Ok(()),
+            Meaning::NotNow | Meaning::Never | Meaning::Closing => {
+                Err(ConnectionError::Refused(reply.to_reply()))
+            }
+        }
+    }
+
+    /// Says QUIT and waits a little for the reply, which changes nothing (RFC 5321 4.1.1.10).
+    pub(super) async fn quit(mut self) {
+        let _ = timeout(FAREWELL, command(&mut self.wire, b"QUIT\r\n", Phase::Quit)).await;
+        let _ = timeout(FAREWELL, self.wire.close(b"")).await;
+    }
+}
+
+/// A host as it is told.
+#[must_use]
+pub(super) fn remote_of(host: &HostName, address: SocketAddr) -> Remote {
+    Remote {
+        host: host.to_string().into(),
+        address,
+    }
+}
+
+/// Greeting and EHLO.
+async fn greet(wire: &mut Wire, hostname: &Domain) -> Result<Extensions, ConnectionError> {
+    let greeting = wire.reply(Phase::Greeting).await?;
+    accepted(Phase::Greeting, &greeting)?;
+    wire.expect_silence()?;
+    say_hello(wire, hostname).await
+}
+
+/// EHLO, or HELO where EHLO is not known (RFC 5321 3.2).
+async fn say_hello(wire: &mut Wire, hostname: &Domain) -> Result<Extensions, ConnectionError> {
+    let ehlo = format!("EHLO {hostname}\r\n");
+    let reply = command(wire, ehlo.as_bytes(), Phase::Ehlo).await?;
+    match (meaning(Phase::Ehlo, reply.code())?, reply.code().get()) {
+        (Meaning::Go, _) => return Ok(Extensions::from_reply(&reply)),
+        (Meaning::Never, 500 | 501 | 502 | 504 | 550) => {}
+        (Meaning::Never | Meaning::NotNow | Meaning::Closing, _) => {
+            return Err(ConnectionError::Refused(reply.to_reply()));
+        }
+    }
+    let helo = format!("HELO {hostname}\r\n");
+    let reply = command(wire, helo.as_bytes(), Phase::Helo).await?;
+    accepted(Phase::Helo, &reply)?;
+    Ok(Extensions::none())
+}
+
+/// STARTTLS. Octets behind the reply are not looked at here: they are dropped with the clear stream.
+async fn ask_for_tls(wire: &mut Wire) -> Result<(), ConnectionError> {
+    wire.send(b"STARTTLS\r\n", Phase::StartTls.name()).await?;
+    let reply = wire.reply(Phase::StartTls).await?;
+    match meaning(Phase::StartTls, reply.code())? {
+        Meaning::Go => Ok(()),
+        Meaning::NotNow | Meaning::Never | Meaning::Closing => {
+            Err(ConnectionError::StartTlsRefused(reply.to_reply()))
+        }
+    }
+}
+
+/// One command and its reply, and nothing else from the host.
+async fn command(
+    wire: &mut Wire,
+    line: &[u8],
+    phase: Phase,
+) -> Result<RemoteReply, ConnectionError> {
+    wire.send(line, phase.name()).await?;
+    let reply = wire.reply(phase).await?;
+    wire.expect_silence()?;
+    Ok(reply)
+}
+
+fn accepted(phase: Phase, reply: &RemoteReply) -> Result<(), ConnectionError> {
+    match meaning(phase, reply.code())? {
+        Meaning::Go => Ok(()),
+        Meaning::NotNow | Meaning::Never | Meaning::Closing => {
+            Err(ConnectionError::Refused(reply.to_reply()))
+        }
+    }
+}
+
+/// Leaves a host that wants no mail: with QUIT where that is still SMTP, but without waiting.
+async fn part(wire: Wire, error: ConnectionError) -> ConnectionError {
+    match &error {
+        ConnectionError::Refused(_) | ConnectionError::StartTlsRefused(_) => {
+            let _ = timeout(FAREWELL, wire.close(b"QUIT\r\n")).await;
+        }
+        ConnectionError::Connect(_)
+        | ConnectionError::ConnectTimeout
+        | ConnectionError::Lost { .. }
+        | ConnectionError::Timeout { .. }
+        | ConnectionError::Tls(_)
+        | ConnectionError::Protocol(_) => {}
+    }
+    error
+}

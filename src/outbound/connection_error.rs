@@ -1,0 +1,183 @@
+//! What goes wrong between us and one host, and what that means for the mail.
+
+use std::io;
+
+use crate::mail::{Answer, EnhancedCode, Reason, Remote, Reply, ReplyClass};
+use crate::smtp::client::{Phase, ProtocolFault};
+
+use super::tally::Trouble;
+use super::tls::TlsFault;
+
+/// The connection is of no use, or no more.
+#[derive(Debug, thiserror::Error)]
+pub(super) enum ConnectionError {
+    /// No connection came about.
+    #[error("{}", io_text(.0))]
+    Connect(io::Error),
+    /// Nor an answer to the attempt.
+    #[error("no connection in time (SMTP_CONNECT_TIMEOUT)")]
+    ConnectTimeout,
+    /// It was closed or broke.
+    #[error("connection lost while waiting for {during}: {}", io_text(.error))]
+    Lost {
+        /// What we waited for.
+        during: &'static str,
+        /// How it broke.
+        error: io::Error,
+    },
+    /// The host was too slow.
+    #[error("no progress in time while waiting for {during} ({setting})")]
+    Timeout {
+        /// What we waited for.
+        during: &'static str,
+        /// Which setting says how long.
+        setting: &'static str,
+    },
+    /// It answered with 4yz or 5yz before any mail was offered.
+    #[error("{0}")]
+    Refused(Reply),
+    /// It offered STARTTLS and then refused it.
+    #[error("the remote host offers STARTTLS and refuses it; its TLS must be mended")]
+    StartTlsRefused(Reply),
+    /// TLS did not come about, or not with a certificate that can be trusted.
+    #[error("{0}")]
+    Tls(#[from] TlsFault),
+    /// It does not speak SMTP.
+    #[error("{0}")]
+    Protocol(#[from] ProtocolFault),
+}
+
+impl ConnectionError {
+    /// A read or write that failed.
+    #[must_use]
+    pub(super) fn lost(during: &'static str, error: io::Error) -> ConnectionError {
+        ConnectionError::Lost { during, error }
+    }
+
+    /// The remote closed the connection.
+    #[must_use]
+    pub(super) fn closed(phase: Phase) -> ConnectionError {
+        ConnectionError::lost(phase.name(), io::ErrorKind::UnexpectedEof.into())
+    }
+
+    /// As it is told.
+    #[must_use]
+    pub(super) fn answer(&self, remote: &Remote) -> Answer {
+        let (status, reason) = match self {
+            ConnectionError::Connect(_) => (EnhancedCode::temporary(4, 1), Reason::Connect),
+            ConnectionError::ConnectTimeout => (EnhancedCode::temporary(4, 1), Reason::Timeout),
+            ConnectionError::Lost { .. } => (EnhancedCode::temporary(4, 2), Reason::Connect),
+            ConnectionError::Timeout { .. } => (EnhancedCode::temporary(4, 2), Reason::Timeout),
+            ConnectionError::Refused(reply) => (reply.status(), Reason::Remote),
+            ConnectionError::StartTlsRefused(_) => (EnhancedCode::temporary(7, 4), Reason::Tls),
+            ConnectionError::Tls(_) => (EnhancedCode::temporary(7, 5), Reason::Tls),
+            ConnectionError::Protocol(_) => (EnhancedCode::temporary(5, 0), Reason::Protocol),
+        };
+        let (reply, detail) = match self {
+            ConnectionError::Refused(reply) => (Some(reply.clone()), String::new()),
+            ConnectionError::StartTlsRefused(reply) => (Some(reply.clone()), self.to_string()),
+            other => (None, other.to_string()),
+        };
+        Answer {
+            remote: Some(remote.clone()),
+            status,
+            reason,
+            reply,
+            detail: detail.into(),
+        }
+    }
+
+    /// What it means for the attempt: all lead to the next host, and only a 5yz is final once every
+    /// host has said it.
+    #[must_use]
+    pub(super) fn trouble(&self, remote: &Remote) -> Trouble {
+        let answer = self.answer(remote);
+        match self {
+            ConnectionError::Refused(reply) if reply.code().class() == ReplyClass::Permanent => {
+                Trouble::Refused(answer)
+            }
+            _ => Trouble::Passing(answer),
+        }
+    }
+}
+
+/// `connection refused`, without numbers of this machine.
+fn io_text(error: &io::Error) -> String {
+    match error.kind() {
+        io::ErrorKind::UnexpectedEof => "closed by the remote host".to_owned(),
+        kind => kind.to_string(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::mail::ReplyCode;
+
+    #[track_caller]
+    fn check(error: &ConnectionError, want: &str) {
+        let remote = Remote {
+            host: "mx.test".into(),
+            address: "192.0.2.1:25".parse().unwrap(),
+        };
+        let text = match error.trouble(&remote) {
+            Trouble::Passing(answer) => format!("deferred {} {}", answer.status, answer.words()),
+            Trouble::Refused(answer) => format!("refused {} {}", answer.status, answer.words()),
+            Trouble::NoAddress(answer) => format!("no address {}", answer.status),
+        };
+        assert_eq!(text, want);
+    }
+
+    fn reply(code: u16, text: &str) -> Reply {
+        Reply::from_lines(ReplyCode::new(code).unwrap(), [text.as_bytes()])
+    }
+
+    #[test]
+    fn every_error_has_its_status_and_one_line() {
+        // W-13.12
+        check(
+            &ConnectionError::Connect(io::ErrorKind::ConnectionRefused.into()),
+            "deferred 4.4.1 connection refused",
+        );
+        check(
+            &ConnectionError::ConnectTimeout,
+            "deferred 4.4.1 no connection in time (SMTP_CONNECT_TIMEOUT)",
+        );
+        // W-16.07
+        check(
+            &ConnectionError::closed(Phase::Data),
+            "deferred 4.4.2 connection lost while waiting for DATA: closed by the remote host",
+        );
+        // W-14.07
+        check(
+            &ConnectionError::Timeout {
+                during: Phase::Ehlo.name(),
+                setting: "SMTP_REPLY_TIMEOUT",
+            },
+            "deferred 4.4.2 no progress in time while waiting for EHLO (SMTP_REPLY_TIMEOUT)",
+        );
+        // W-14.02
+        check(
+            &ConnectionError::Refused(reply(554, "5.7.1 go away")),
+            "refused 5.7.1 554 5.7.1 go away",
+        );
+        check(
+            &ConnectionError::Refused(reply(421, "busy")),
+            "deferred 4.0.0 421 busy",
+        );
+        // W-15.02
+        check(
+            &ConnectionError::Protocol(ProtocolFault::NotAReply),
+            "deferred 4.5.0 the remote host sent a line that is no SMTP reply",
+        );
+        // W-18.02
+        check(
+            &ConnectionError::StartTlsRefused(reply(554, "no")),
+            "deferred 4.7.4 554 no (the remote host offers STARTTLS and refuses it; its TLS must be mended)",
+        );
+        check(
+            &ConnectionError::Tls(TlsFault::Expired),
+            "deferred 4.7.5 certificate expired; the remote host's certificate must be mended",
+        );
+    }
+}

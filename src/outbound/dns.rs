@@ -1,0 +1,345 @@
+//! Questions to the name servers, and answers that never say more than was learned.
+//!
+//! Facts about the resolver underneath (hickory 0.26) that this file is built around:
+//! - SERVFAIL or REFUSED from one server is its last word, and a further server is not asked. So
+//!   each server has a resolver of its own, and we go from one to the next.
+//! - A chain of CNAMEs that is too long for it, or a loop, comes out as "no such record". So where
+//!   that was not confirmed by an SOA record, we look for a CNAME ourselves.
+//! - Names in `localhost.` and `invalid.` are answered without asking: the denied networks hold for
+//!   them like for all others.
+
+use std::net::{IpAddr, SocketAddr};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::{Duration, Instant};
+
+use hickory_resolver::TokioResolver;
+use hickory_resolver::config::{NameServerConfig, ResolveHosts, ResolverConfig};
+use hickory_resolver::lookup::Lookup;
+use hickory_resolver::net::runtime::TokioRuntimeProvider;
+use hickory_resolver::net::{DnsError, NetError, NoRecords};
+use hickory_resolver::proto::op::ResponseCode;
+use hickory_resolver::proto::rr::{Name, RData, RecordType};
+
+use crate::config::DeliveryConfig;
+use crate::mail::Domain;
+use crate::mail::limits::CNAME_CHAIN_MAX;
+
+use super::mx::{Exchange, Found, MxRecord};
+
+/// Answers that one name server's cache holds.
+const CACHE_ANSWERS_MAX: u64 = 4_096;
+/// Questions that may be under way over one TCP connection. More would be refused, and there are at
+/// most a few for each delivery.
+const TCP_QUESTIONS_MAX: usize = 4_096;
+/// Answers are asked for again after this long, whatever their TTL says.
+const TTL_MAX: Duration = Duration::from_secs(24 * 3_600);
+/// The same for answers that there is nothing.
+const NEGATIVE_TTL_MAX: Duration = Duration::from_secs(3_600);
+/// Asked when the system names no server, as the C library does.
+const LOCAL_SERVER: IpAddr = IpAddr::V4(std::net::Ipv4Addr::LOCALHOST);
+
+/// The name servers. Cheap to clone; clones share caches.
+#[derive(Clone)]
+pub struct Dns(Arc<Servers>);
+
+struct Servers {
+    /// At least one.
+    servers: Vec<Server>,
+    /// The one that answered last. It is asked first, so that a dead server costs its time once.
+    first: AtomicUsize,
+    /// For a whole look-up.
+    timeout: Duration,
+}
+
+struct Server {
+    address: SocketAddr,
+    resolver: TokioResolver,
+}
+
+/// The resolver could not be set up.
+#[derive(Debug, thiserror::Error)]
+#[error("the DNS resolver could not be set up: {0}")]
+pub struct DnsSetupError(#[from] NetError);
+
+/// Records of one kind and how long they hold.
+struct Answer<T> {
+    found: Found<T>,
+    ttl: Duration,
+    /// Whether `NoData` is known for sure, or the end of a chain of CNAMEs that was not followed
+    /// to its end.
+    confirmed: bool,
+}
+
+impl<T> Answer<T> {
+    fn temporary(why: &str) -> Answer<T> {
+        Answer {
+            found: Found::Temporary(why.into()),
+            ttl: Duration::ZERO,
+            confirmed: true,
+        }
+    }
+}
+
+impl Dns {
+    /// Sets up the servers of `SMTP_DNS_SERVERS`, or those of the system. Asks nothing yet.
+    pub fn new(config: &DeliveryConfig) -> Result<Dns, DnsSetupError> {
+        let servers = match &config.dns_servers {
+            Some(servers) if !servers.is_empty() => servers.clone(),
+            Some(_) | None => system_servers(),
+        };
+        let timeout = config.dns_timeout;
+        let share = timeout / u32::try_from(servers.len()).unwrap_or(u32::MAX);
+        let servers = servers
+            .into_iter()
+            .map(|address| {
+                let resolver = resolver_of(address, share)?;
+                Ok(Server { address, resolver })
+            })
+            .collect::<Result<Vec<Server>, DnsSetupError>>()?;
+        Ok(Dns(Arc::new(Servers {
+            servers,
+            first: AtomicUsize::new(0),
+            timeout,
+        })))
+    }
+
+    /// The MX records of a domain, within `SMTP_DNS_TIMEOUT`. CNAMEs at it are followed.
+    pub(super) async fn mx(&self, domain: &Domain) -> Found<MxRecord> {
+        let mx = |data: &RData| match data {
+            RData::MX(mx) => Some(MxRecord {
+                preference: mx.preference,
+                exchange: Exchange::parse(&mx.exchange.to_ascii()),
+            }),
+            _ => None,
+        };
+        self.look_up(domain, RecordType::MX, &mx).await.found
+    }
+
+    /// The IPv4 and IPv6 addresses of a host, and how long they hold. Both are asked at once, each
+    /// within `SMTP_DNS_TIMEOUT`; one of them is enough.
+    pub async fn addresses(&self, host: &Domain) -> (Found<IpAddr>, Duration) {
+        let address = |data: &RData| data.ip_addr();
+        let (six, four) = tokio::join!(
+            self.look_up(host, RecordType::AAAA, &address),
+            self.look_up(host, RecordType::A, &address),
+        );
+        both_families(six, four)
+    }
+
+    /// Asks for one kind of records, following CNAMEs, within the timeout.
+    async fn look_up<T>(
+        &self,
+        domain: &Domain,
+        kind: RecordType,
+        read: &(impl Fn(&RData) -> Option<T> + Sync),
+    ) -> Answer<T> {
+        let timeout = self.0.timeout;
+        match tokio::time::timeout(timeout, self.follow(domain, kind, read)).await {
+            Ok(answer) => answer,
+            Err(_) => Answer::temporary(&no_answer(timeout)),
+        }
+    }
+
+    /// Goes on where the resolver may have left a chain of CNAMEs.
+    async fn follow<T>(
+        &self,
+        domain: &Domain,
+        kind: RecordType,
+        read: &(impl Fn(&RData) -> Option<T> + Sync),
+    ) -> Answer<T> {
+        let Ok(mut name) = Name::from_ascii(format!("{domain}.")) else {
+            return Answer::temporary("not a name that DNS can be asked for");
+        };
+        let alias = |data: &RData| match data {
+            RData::CNAME(target) => Some(target.0.clone()),
+            _ => None,
+        };
+        for _ in 0..CNAME_CHAIN_MAX {
+            let answer = self.ask(&name, kind, read).await;
+            if answer.confirmed || answer.found_records() {
+                return answer;
+            }
+            match self.ask(&name, RecordType::CNAME, &alias).await.found {
+                Found::Records(targets) => name = targets[0].clone(),
+                Found::NoData | Found::NxDomain => return answer,
+                Found::Temporary(why) => return Answer::temporary(&why),
+            }
+        }
+        Answer::temporary("the chain of CNAMEs is too long, or a loop")
+    }
+
+    /// Asks one server after the other until one knows.
+    async fn ask<T>(
+        &self,
+        name: &Name,
+        kind: RecordType,
+        read: &(impl Fn(&RData) -> Option<T> + Sync),
+    ) -> Answer<T> {
+        let Servers {
+            servers,
+            first,
+            timeout,
+        } = &*self.0;
+        let share = *timeout / u32::try_from(servers.len()).unwrap_or(u32::MAX);
+        let start = first.load(Ordering::Relaxed);
+        let mut troubles = Vec::new();
+        for turn in 0..servers.len() {
+            let at = (start + turn) % servers.len();
+            let Server { address, resolver } = &servers[at];
+            let asked = resolver.lookup(name.clone(), kind);
+            let answer = match tokio::time::timeout(share, asked).await {
+                Ok(Ok(lookup)) => read_lookup(&lookup, name, kind, read),
+                Ok(Err(error)) => read_error(error, share),
+                Err(_) => Answer::temporary(&no_answer(share)),
+            };
+            match answer.found {
+                Found::Temporary(why) => troubles.push(format!("{why} from {address}")),
+                _ => {
+                    first.store(at, Ordering::Relaxed);
+                    return answer;
+                }
+            }
+        }
+        Answer::temporary(&troubles.join(", "))
+    }
+}
+
+impl<T> Answer<T> {
+    fn found_records(&self) -> bool {
+        matches!(self.found, Found::Records(_))
+    }
+}
+
+fn no_answer(within: Duration) -> String {
+    format!("no answer within {within:?} (SMTP_DNS_TIMEOUT)")
+}
+
+/// As `resolv.conf` names them.
+fn system_servers() -> Vec<SocketAddr> {
+    let named = match hickory_resolver::system_conf::read_system_conf() {
+        Ok((config, _)) => config.name_servers().iter().map(|s| s.ip).collect(),
+        Err(_) => vec![LOCAL_SERVER],
+    };
+    named
+        .into_iter()
+        .map(|ip| SocketAddr::new(ip, 53))
+        .collect()
+}
+
+/// A resolver that asks one server: over UDP, again after a while, and over TCP when the answer was
+/// cut (RFC 7766 5). It knows no hosts file and no search list.
+fn resolver_of(server: SocketAddr, timeout: Duration) -> Result<TokioResolver, NetError> {
+    let mut name_server = NameServerConfig::udp_and_tcp(server.ip());
+    for connection in &mut name_server.connections {
+        connection.port = server.port();
+    }
+    let config = ResolverConfig::from_name_servers(vec![name_server]);
+    let mut builder = TokioResolver::builder_with_config(config, TokioRuntimeProvider::default());
+    let options = builder.options_mut();
+    options.timeout = timeout;
+    options.attempts = 0;
+    options.use_hosts_file = ResolveHosts::Never;
+    options.cache_size = CACHE_ANSWERS_MAX;
+    options.max_active_requests = TCP_QUESTIONS_MAX;
+    options.positive_max_ttl = Some(TTL_MAX);
+    options.negative_max_ttl = Some(NEGATIVE_TTL_MAX);
+    options.preserve_intermediates = true; // `read_lookup` wants to see the CNAMEs
+    builder.build()
+}
+
+/// Takes the records of the name itself, or of what its CNAMEs lead to; never another's.
+fn read_lookup<T>(
+    lookup: &Lookup,
+    name: &Name,
+    kind: RecordType,
+    read: impl Fn(&RData) -> Option<T>,
+) -> Answer<T> {
+    let mut owner = name;
+    for _ in 0..CNAME_CHAIN_MAX {
+        let alias = lookup
+            .answers()
+            .iter()
+            .find_map(|record| match &record.data {
+                RData::CNAME(target) if record.name == *owner => Some(&target.0),
+                _ => None,
+            });
+        match alias {
+            Some(target) if kind != RecordType::CNAME => owner = target,
+            Some(_) | None => break,
+        }
+    }
+    let of_kind = lookup.answers().iter().filter(|r| r.record_type() == kind);
+    let any = of_kind.clone().count() > 0;
+    let records: Vec<T> = of_kind
+        .filter(|record| record.name == *owner)
+        .filter_map(|record| read(&record.data))
+        .collect();
+    let ttl = lookup
+        .valid_until()
+        .saturating_duration_since(Instant::now());
+    match (records.is_empty(), any) {
+        (false, _) => Answer {
+            found: Found::Records(records),
+            ttl,
+            confirmed: true,
+        },
+        (true, true) => Answer::temporary("an answer that does not fit the question"),
+        (true, false) => Answer {
+            found: Found::NoData,
+            ttl,
+            confirmed: false,
+        },
+    }
+}
+
+fn read_error<T>(error: NetError, waited: Duration) -> Answer<T> {
+    match error {
+        NetError::Dns(DnsError::NoRecordsFound(none)) => read_no_records(&none),
+        NetError::Dns(DnsError::ResponseCode(code)) => Answer::temporary(&code_name(code)),
+        NetError::Timeout => Answer::temporary(&no_answer(waited)),
+        NetError::Truncated => Answer::temporary("an answer cut short, over TCP too"),
+        NetError::Io(error) => Answer::temporary(&error.kind().to_string()),
+        _ => Answer::temporary("an answer that can't be used"),
+    }
+}
+
+fn read_no_records<T>(none: &NoRecords) -> Answer<T> {
+    let found = match none.response_code {
+        ResponseCode::NXDomain => Found::NxDomain,
+        // NS without SOA is a referral: this server does not know (RFC 2308 2.2).
+        ResponseCode::NoError if none.soa.is_none() && none.ns.is_some() => {
+            Found::Temporary("a referral".into())
+        }
+        ResponseCode::NoError => Found::NoData,
+        code => Found::Temporary(code_name(code).into()),
+    };
+    Answer {
+        confirmed: none.soa.is_some() || !matches!(found, Found::NoData),
+        found,
+        ttl: Duration::from_secs(none.negative_ttl.unwrap_or(0).into()),
+    }
+}
+
+/// `SERVFAIL`, `REFUSED`, ...
+fn code_name(code: ResponseCode) -> String {
+    format!("{code:?}").to_ascii_uppercase()
+}
+
+/// One family's addresses are enough; only what is known of both says that there is none.
+fn both_families(six: Answer<IpAddr>, four: Answer<IpAddr>) -> (Found<IpAddr>, Duration) {
+    let ttl = six.ttl.min(four.ttl);
+    match (six.found, four.found) {
+        (Found::Records(mut six_records), Found::Records(four_records)) => {
+            six_records.extend(four_records);
+            (Found::Records(six_records), ttl)
+        }
+        (Found::Records(records), _) => (Found::Records(records), six.ttl),
+        (_, Found::Records(records)) => (Found::Records(records), four.ttl),
+        (Found::Temporary(why), _) | (_, Found::Temporary(why)) => {
+            (Found::Temporary(why), Duration::ZERO)
+        }
+        (Found::NxDomain, Found::NxDomain) => (Found::NxDomain, ttl),
+        (Found::NoData | Found::NxDomain, Found::NoData | Found::NxDomain) => (Found::NoData, ttl),
+    }
+}
