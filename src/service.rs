@@ -1,1 +1,231 @@
 //! Builds everything, wires it, runs it, drains it.
+
+use std::io;
+use std::sync::Arc;
+use std::time::Duration;
+
+use rustix::fs::Mode as FileMode;
+use tokio::runtime::Runtime;
+use tokio::signal::unix::{Signal, SignalKind, signal};
+use tokio_util::sync::CancellationToken;
+
+use crate::config::{Config, Mode, Warning};
+use crate::http::{self, HealthCheck};
+use crate::inbound::{BindError, HostAddresses, HostLookup, Inbound, LookupError};
+use crate::mail::Domain;
+use crate::observe::{Event, Events, LogSetupError, start_log, wall_clock};
+use crate::outbound::{self, Dns, Found, Outbound, OutboundSetupError};
+use crate::queue::{Queue, Stop};
+use crate::store::{CommitError, OpenError, Store, StoreOptions};
+
+/// Threads for work that waits for the disk. Four are as good as sixteen for writing bodies;
+/// readers need some beside them.
+const BLOCKING_THREADS_MAX: usize = 16;
+/// How long what was aborted may take to let go.
+const ABORTED: Duration = Duration::from_secs(5);
+/// How long the last QUITs may take.
+const LAST_WORDS: Duration = Duration::from_secs(2);
+
+/// Why the relay did not run, or did not stop cleanly.
+#[derive(Debug, thiserror::Error)]
+pub enum ServiceError {
+    /// The log.
+    #[error(transparent)]
+    Log(#[from] LogSetupError),
+    /// The store.
+    #[error(transparent)]
+    Store(#[from] OpenError),
+    /// The way out.
+    #[error(transparent)]
+    Outbound(#[from] OutboundSetupError),
+    /// The listeners.
+    #[error(transparent)]
+    Bind(#[from] BindError),
+    /// The system gave no threads or signals.
+    #[error("the system refused threads or signals: {0}")]
+    System(#[from] io::Error),
+    /// The store could not mark a clean stop.
+    #[error(
+        "the store did not close cleanly: {0}; the next start checks the queue, nothing acknowledged is lost"
+    )]
+    Close(CommitError),
+}
+
+/// Runs the relay until SIGTERM or SIGINT, then drains it.
+pub fn run(config: &Config, warnings: &[Warning]) -> Result<(), ServiceError> {
+    rustix::process::umask(FileMode::RWXG | FileMode::RWXO);
+    let _log = start_log(&config.log)?;
+    let events = Events::default();
+    events.emit(&Event::Started {
+        version: env!("CARGO_PKG_VERSION"),
+        hostname: config.hostname.as_str(),
+        mode: mode_name(config.mode),
+    });
+    for warning in warnings {
+        events.emit(&Event::Warning {
+            what: &warning.what,
+            todo: &warning.todo,
+        });
+    }
+    let store = open_store(config, &events)?;
+    let runtime = runtime()?;
+    let result = runtime.block_on(serve(config, &store, &events));
+    // What was aborted lets go of its sockets and files before the store is closed.
+    let closed = runtime.block_on(store.close()).map_err(ServiceError::Close);
+    runtime.shutdown_timeout(Duration::from_secs(1));
+    events.emit(&Event::Stopped {
+        clean: closed.is_ok(),
+    });
+    result.and(closed)
+}
+
+fn open_store(config: &Config, events: &Events) -> Result<Store, OpenError> {
+    Store::open(StoreOptions {
+        path: config.queue.path.clone(),
+        destination_of: Arc::new(outbound::destination_of(&config.delivery)),
+        routing_fingerprint: outbound::routing_fingerprint(&config.delivery),
+        mode: config.mode,
+        min_free_space: config.queue.min_free_space,
+        events: events.clone(),
+        now: wall_clock(),
+    })
+}
+
+/// Half as many threads as CPUs: the committer, the blocking threads and sled want theirs, and one
+/// was as good as two on two CPUs.
+fn runtime() -> io::Result<Runtime> {
+    let cpus = std::thread::available_parallelism().map_or(1, usize::from);
+    tokio::runtime::Builder::new_multi_thread()
+        .worker_threads(cpus.div_ceil(2))
+        .max_blocking_threads(BLOCKING_THREADS_MAX)
+        .thread_name("relay")
+        .enable_all()
+        .build()
+}
+
+async fn serve(config: &Config, store: &Store, events: &Events) -> Result<(), ServiceError> {
+    let mut signals = Signals::new()?;
+    let outbound = Outbound::new(config, store.clone(), events.clone())?;
+    let lookup = ForwardLookup(outbound.dns());
+    let inbound = Inbound::bind(config, store.clone(), events.clone(), lookup)?;
+    let deliver = Arc::new(outbound.clone());
+    let queue = Queue::new(config, store.clone(), deliver, events.clone());
+
+    let (stop, accepting) = (Stop::default(), CancellationToken::new());
+    let mut inbound = tokio::spawn(inbound.serve(accepting.clone()));
+    let mut queue = tokio::spawn(queue.run(stop.clone()));
+    let health = config.health.map(|address| {
+        let check = health_check(store.clone());
+        tokio::spawn(http::serve(
+            address,
+            check,
+            events.clone(),
+            accepting.clone(),
+        ))
+    });
+
+    let ended = tokio::select! {
+        signal = signals.next() => Ended::Signal(signal),
+        _ = &mut inbound => Ended::Task("inbound"),
+        _ = &mut queue => Ended::Task("queue"),
+    };
+    let why = match ended {
+        Ended::Signal(name) => name,
+        // Only a panic ends them before they are told to; crashing is our recovery path.
+        Ended::Task(name) => {
+            events.emit(&Event::Alarm {
+                what: &format!(
+                    "{name} ended by itself; the process ends, nothing acknowledged is lost"
+                ),
+                todo: "let systemd start it again, and report the lines above",
+            });
+            std::process::abort();
+        }
+    };
+    events.emit(&Event::Stopping { why });
+    accepting.cancel();
+    stop.claiming.cancel();
+    let drained = async {
+        let _ = tokio::join!(&mut inbound, &mut queue);
+    };
+    tokio::select! {
+        () = drained => {}
+        () = tokio::time::sleep(config.smtpd.shutdown_grace) => {}
+        why = signals.next() => events.emit(&Event::Stopping { why }),
+    }
+    stop.attempts.cancel();
+    inbound.abort();
+    for (name, task) in [("sessions", &mut inbound), ("deliveries", &mut queue)] {
+        if !task.is_finished() && tokio::time::timeout(ABORTED, task).await.is_err() {
+            events.emit(&Event::StillWaiting {
+                what: name,
+                count: 1,
+            });
+        }
+    }
+    if let Some(health) = health {
+        health.abort();
+    }
+    outbound.close(LAST_WORDS).await;
+    Ok(())
+}
+
+enum Ended {
+    Signal(&'static str),
+    Task(&'static str),
+}
+
+/// The two signals that end the relay.
+struct Signals {
+    term: Signal,
+    int: Signal,
+}
+
+impl Signals {
+    fn new() -> io::Result<Signals> {
+        Ok(Signals {
+            term: signal(SignalKind::terminate())?,
+            int: signal(SignalKind::interrupt())?,
+        })
+    }
+
+    /// The name of the next one. Cancel-safe.
+    async fn next(&mut self) -> &'static str {
+        tokio::select! {
+            _ = self.term.recv() => "SIGTERM",
+            _ = self.int.recv() => "SIGINT",
+        }
+    }
+}
+
+/// Healthy as long as the store takes mail; that the listener accepts is shown by our being here, as
+/// its end is ours.
+fn health_check(store: Store) -> HealthCheck {
+    Arc::new(move || store.refuses_mail().map(|why| why.to_string()))
+}
+
+/// The allow-list's names, looked up by the same name servers as everything else.
+struct ForwardLookup(Dns);
+
+impl HostLookup for ForwardLookup {
+    async fn addresses(&self, name: &Domain) -> Result<HostAddresses, LookupError> {
+        let (found, ttl) = self.0.addresses(name).await;
+        match found {
+            Found::Records(addresses) => Ok(HostAddresses { addresses, ttl }),
+            Found::NoData => Ok(HostAddresses {
+                addresses: Vec::new(),
+                ttl,
+            }),
+            Found::NxDomain => Err(LookupError::NoSuchName),
+            Found::Temporary(_) => Err(LookupError::Temporary),
+        }
+    }
+}
+
+fn mode_name(mode: Mode) -> &'static str {
+    match mode {
+        Mode::Deliver => "deliver",
+        Mode::Hold => "hold",
+        Mode::Sink => "sink",
+    }
+}

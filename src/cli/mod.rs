@@ -1,2 +1,85 @@
 //! Commands and how they print.
-mod config_check; // what `config check` prints
+
+mod config_check;
+
+use std::io::Write as _;
+use std::process::ExitCode;
+
+use clap::{Parser, Subcommand};
+
+use crate::config::{Config, Sources};
+use crate::service;
+
+/// A crash-tolerant relay MTA.
+///
+/// Every setting is an environment variable or a line in .env; see docs/configuration.md.
+#[derive(Parser)]
+#[command(name = "gopherpost", version)]
+struct Cli {
+    #[command(subcommand)]
+    command: Option<Command>,
+}
+
+#[derive(Subcommand)]
+enum Command {
+    /// Run the relay (what happens without a command).
+    Serve,
+    /// Look at the configuration.
+    Config {
+        #[command(subcommand)]
+        command: ConfigCommand,
+    },
+}
+
+#[derive(Subcommand)]
+enum ConfigCommand {
+    /// Print what is in force and from where, and every problem; exit status 1 if there is one.
+    Check,
+}
+
+/// Does what the command line says. Exit status: 0 done, 1 failed, 2 wrong usage.
+#[must_use]
+pub fn main() -> ExitCode {
+    let cli = Cli::parse();
+    let sources = Sources::from_process();
+    match cli.command.unwrap_or(Command::Serve) {
+        Command::Serve => serve(&sources),
+        Command::Config {
+            command: ConfigCommand::Check,
+        } => check(&sources),
+    }
+}
+
+fn serve(sources: &Sources) -> ExitCode {
+    let loaded = match Config::load(sources) {
+        Ok(loaded) => loaded,
+        Err(problems) => {
+            complain(&format!(
+                "{problems}\ngopherpost config check shows everything that is in force"
+            ));
+            return ExitCode::FAILURE;
+        }
+    };
+    match service::run(&loaded.config, &loaded.warnings) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            complain(&format!("{error:#}"));
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn check(sources: &Sources) -> ExitCode {
+    match config_check::config_check(sources, &mut std::io::stdout().lock()) {
+        Ok(status) => ExitCode::from(status),
+        Err(error) => {
+            complain(&format!("standard output: {error}"));
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn complain(what: &str) {
+    // With nowhere to write to, only the exit status is left to tell.
+    let _ = writeln!(std::io::stderr().lock(), "gopherpost: {what}");
+}
