@@ -305,10 +305,7 @@ impl Committer {
             }
         }
         // Also without anything to take out: shows that the disk takes writes again.
-        trees
-            .meta
-            .insert("probe", &[0])
-            .map_err(|error| disk_error_of_sled(&error))?;
+        trees.probe().map_err(|error| disk_error_of_sled(&error))?;
         self.make_durable(&trees, &group)
     }
 

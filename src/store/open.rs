@@ -163,11 +163,7 @@ impl QueueDirectory {
             },
             SledTrouble::Failed(error) => self.database_error(error),
         })?;
-        let probe = trees
-            .meta
-            .insert("probe", &before.to_be_bytes()[..])
-            .and_then(|_| trees.db.flush());
-        probe.map_err(|error| self.database_error(error))?;
+        trees.probe().map_err(|error| self.database_error(error))?;
         if super::durable_flush::flush_count() == before {
             return Err(OpenError::FlushNotReal {
                 path: self.path.clone(),
