@@ -181,7 +181,7 @@ impl<D: Deliver> Queue<D> {
     /// If the dispatcher or the sweeper did: the process should end, crashing is our recovery.
     pub async fn run(self, stop: Stop) {
         let mut tasks = JoinSet::new();
-        tasks.spawn(self.sweeper.run(stop.claiming.clone()));
+        tasks.spawn(self.sweeper.run(stop.clone()));
         if let Some(dispatcher) = self.dispatcher {
             tasks.spawn(dispatcher.run(stop));
         }
@@ -194,3 +194,7 @@ impl<D: Deliver> Queue<D> {
         }
     }
 }
+
+#[cfg(test)]
+#[path = "queue_test.rs"]
+mod tests;

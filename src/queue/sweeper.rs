@@ -13,7 +13,7 @@ use crate::store::{Loaded, Store};
 
 use super::custody::Custody;
 use super::recorder::{Decided, Recorder, Unrecorded};
-use super::{Clock, overdue};
+use super::{Clock, Stop, overdue};
 
 /// Bodies that are moved to files in one step.
 const MOVES_MAX: usize = 64;
@@ -67,22 +67,25 @@ impl Expiry {
 }
 
 impl Sweeper {
-    /// Sweeps until it is told to stop.
-    pub(super) async fn run(mut self, stopping: CancellationToken) {
-        while !stopping.is_cancelled() {
+    /// Sweeps until it is told to stop. A step that is under way then may end, as attempts may.
+    pub(super) async fn run(mut self, stop: Stop) {
+        while !stop.claiming.is_cancelled() {
             let began = Instant::now();
-            let left_over = self.sweep(&stopping).await;
+            let sweep = self.sweep(&stop.claiming);
+            let Some(left_over) = stop.attempts.run_until_cancelled(sweep).await else {
+                return;
+            };
             let rest = match left_over {
                 true => (began.elapsed() * REST_FACTOR).max(REST_MIN),
                 false => self.period,
             };
             let rest = tokio::time::sleep(rest.min(self.period));
-            stopping.run_until_cancelled(rest).await;
+            stop.claiming.run_until_cancelled(rest).await;
         }
     }
 
     /// One sweep; whether it left something for the next.
-    async fn sweep(&mut self, stopping: &CancellationToken) -> bool {
+    pub(super) async fn sweep(&mut self, stopping: &CancellationToken) -> bool {
         let expiry_left = self.expire(stopping).await;
         self.remove(stopping).await;
         let moves_left = self.make_room().await;

@@ -1,0 +1,457 @@
+//! The queue over a real store, with remotes that say what a test tells them to.
+
+use std::collections::{HashMap, VecDeque};
+use std::sync::Mutex;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use tokio::task::JoinHandle;
+
+use super::*;
+use crate::config::Sources;
+use crate::mail::{QueueId, Reason, Reply, ReplyCode, ReversePath, StateName};
+use crate::store::{NewMessage, StoreOptions};
+
+/// Nothing here takes long; past this, something hangs.
+const DEADLINE: Duration = Duration::from_secs(20);
+const BASE: Duration = Duration::from_millis(60);
+
+/// What a remote says to one recipient in one attempt.
+#[derive(Clone, Copy, Debug)]
+enum Says {
+    Yes,
+    Later,
+    No,
+    /// Nothing, ever.
+    Hangs,
+    /// The attempt panics.
+    Panics,
+    /// The attempt leaves this recipient out.
+    Forgets,
+}
+
+/// All remotes at once: without a script for an address they say yes.
+#[derive(Default)]
+struct Remotes {
+    scripts: Mutex<HashMap<String, VecDeque<Says>>>,
+    seen: Mutex<Vec<Seen>>,
+}
+
+/// One attempt, as the remote saw it.
+#[derive(Clone, Debug)]
+struct Seen {
+    message: Message,
+    to: Vec<String>,
+    at: UnixMillis,
+}
+
+impl Remotes {
+    fn script(&self, address: &str, says: &[Says]) {
+        let says = says.iter().copied().collect();
+        self.scripts.lock().unwrap().insert(address.into(), says);
+    }
+
+    /// The last word of a script is said for ever.
+    fn next(&self, address: &str) -> Says {
+        let mut scripts = self.scripts.lock().unwrap();
+        match scripts.get_mut(address) {
+            Some(says) if says.len() > 1 => says.pop_front().unwrap(),
+            Some(says) => says[0],
+            None => Says::Yes,
+        }
+    }
+
+    fn attempts_at(&self, address: &str) -> Vec<Seen> {
+        let mut seen = self.seen.lock().unwrap().clone();
+        seen.retain(|seen| seen.to.iter().any(|to| to == address));
+        seen
+    }
+}
+
+impl Deliver for Remotes {
+    async fn deliver(&self, assignment: &Assignment) -> Outcomes {
+        let to: Vec<String> = assignment
+            .recipients
+            .iter()
+            .map(|rcpt| rcpt.address.to_string())
+            .collect();
+        self.seen.lock().unwrap().push(Seen {
+            message: assignment.message.clone(),
+            to: to.clone(),
+            at: wall_clock(),
+        });
+        let mut outcomes = Outcomes::new();
+        for (rcpt, address) in assignment.recipients.iter().zip(&to) {
+            outcomes.push((
+                rcpt.no,
+                match self.next(address) {
+                    Says::Yes => Outcome::Delivered(answer(250, "2.0.0 taken")),
+                    Says::Later => Outcome::Deferred(answer(451, "4.2.0 later")),
+                    Says::No => Outcome::Failed(answer(550, "5.1.1 no such user")),
+                    Says::Hangs => std::future::pending().await,
+                    Says::Panics => panic!("as the test wants"),
+                    Says::Forgets => continue,
+                },
+            ));
+        }
+        outcomes
+    }
+}
+
+fn answer(code: u16, words: &str) -> Answer {
+    let reply = Reply::from_lines(ReplyCode::new(code).unwrap(), [words.as_bytes()]);
+    Answer {
+        remote: None,
+        status: reply.status(),
+        reason: Reason::Remote,
+        reply: Some(reply),
+        detail: "".into(),
+    }
+}
+
+/// A store, remotes, and a clock that can be put forward.
+struct World {
+    _dir: tempfile::TempDir,
+    config: Config,
+    store: Store,
+    remotes: Arc<Remotes>,
+    ahead: Arc<AtomicU64>,
+    ids: AtomicU64,
+    stop: Stop,
+    running: Option<JoinHandle<()>>,
+}
+
+impl World {
+    fn new() -> World {
+        let dir = tempfile::tempdir().unwrap();
+        let sources = Sources::of([("SMTP_HOSTNAME", "gp.test")]);
+        let mut config = Config::load(&sources).unwrap().config;
+        config.queue.retry_base = BASE;
+        config.queue.retry_cap = BASE * 4;
+        let store = Store::open(StoreOptions {
+            path: dir.path().join("spool"),
+            destination_of: Arc::new(Destination::of_domain),
+            routing_fingerprint: "mx".into(),
+            mode: Mode::Deliver,
+            min_free_space: 0,
+            events: Events::default(),
+            now: wall_clock(),
+        })
+        .unwrap();
+        World {
+            _dir: dir,
+            config,
+            store,
+            remotes: Arc::default(),
+            ahead: Arc::default(),
+            ids: AtomicU64::new(1),
+            stop: Stop::default(),
+            running: None,
+        }
+    }
+
+    fn clock(&self) -> Clock {
+        let ahead = self.ahead.clone();
+        Arc::new(move || UnixMillis(wall_clock().0 + ahead.load(Ordering::Relaxed)))
+    }
+
+    fn queue(&self) -> Queue<Remotes> {
+        Queue::with_clock(
+            &self.config,
+            self.store.clone(),
+            self.remotes.clone(),
+            Events::default(),
+            self.clock(),
+        )
+    }
+
+    fn start(&mut self) {
+        self.stop = Stop::default();
+        self.running = Some(tokio::spawn(self.queue().run(self.stop.clone())));
+    }
+
+    async fn stop(&mut self) {
+        self.stop.claiming.cancel();
+        self.stop.attempts.cancel();
+        let running = self.running.take().expect("it was started");
+        tokio::time::timeout(DEADLINE, running)
+            .await
+            .expect("it ends")
+            .expect("without a panic");
+    }
+
+    async fn accept(&self, from: &str, to: &[&str]) -> QueueId {
+        let now = (self.clock())();
+        let id = QueueId::new(now, self.ids.fetch_add(1, Ordering::Relaxed).into());
+        let to = to.iter().copied().map(samples::address).collect();
+        let recipients = admit(self.config.mode, to, now);
+        let mut intake = self.store.intake(id, &recipients);
+        intake
+            .buffer()
+            .extend_from_slice(b"Subject: hello\r\n\r\ntext\r\n");
+        let body = intake.finish().await.unwrap();
+        let message = Message {
+            id,
+            body: body.facts(),
+            added_header: b"Received: by gp.test\r\n"[..].into(),
+            ..samples::message(now, from)
+        };
+        let new = NewMessage {
+            message,
+            recipients,
+            body,
+        };
+        self.store.accept(new).await.unwrap();
+        id
+    }
+
+    fn count(&self, state: StateName) -> u64 {
+        self.store.counts().recipients_in(state)
+    }
+
+    #[track_caller]
+    fn eventually(&self, what: &str, is_so: impl Fn(&World) -> bool) -> impl Future<Output = ()> {
+        let began = std::time::Instant::now();
+        let place = std::panic::Location::caller();
+        async move {
+            while !is_so(self) {
+                let counts = self.store.counts();
+                assert!(began.elapsed() < DEADLINE, "{place}: {what}; {counts:?}");
+                tokio::time::sleep(Duration::from_millis(5)).await;
+            }
+        }
+    }
+
+    async fn text_of(&self, message: &Message) -> String {
+        let mut body = self.store.body(message).await.unwrap();
+        let mut octets = Vec::new();
+        while let Some(piece) = body.next().await.unwrap() {
+            octets.extend_from_slice(&piece);
+        }
+        String::from_utf8(octets).unwrap()
+    }
+}
+
+#[tokio::test]
+async fn mail_is_delivered_once_and_recipients_of_a_destination_go_together() {
+    let mut world = World::new();
+    world.start();
+    let to = ["a@one.test", "b@one.test", "c@two.test"];
+    world.accept("s@src.test", &to).await;
+    let all_delivered = |world: &World| world.count(StateName::Delivered) == 3;
+    world.eventually("delivered", all_delivered).await;
+    let seen = world.remotes.attempts_at("a@one.test");
+    assert_eq!(seen.len(), 1);
+    assert_eq!(seen[0].to, ["a@one.test", "b@one.test"]);
+    assert_eq!(world.remotes.attempts_at("c@two.test").len(), 1);
+    world.stop().await;
+}
+
+/// W-20.01
+#[tokio::test]
+async fn a_deferral_comes_again_not_sooner_than_the_first_delay() {
+    let mut world = World::new();
+    world.remotes.script(
+        "a@one.test",
+        &[Says::Later, Says::Forgets, Says::Panics, Says::Yes],
+    );
+    world.start();
+    world.accept("s@src.test", &["a@one.test"]).await;
+    let delivered = |world: &World| world.count(StateName::Delivered) == 1;
+    world.eventually("delivered", delivered).await;
+    let at: Vec<UnixMillis> = world
+        .remotes
+        .attempts_at("a@one.test")
+        .iter()
+        .map(|seen| seen.at)
+        .collect();
+    assert_eq!(
+        at.len(),
+        4,
+        "a missing answer and a panic are deferrals too"
+    );
+    for (pair, factor) in at.windows(2).zip([1, 2, 4]) {
+        assert!(pair[1].since(pair[0]) >= BASE * factor, "{at:?}");
+    }
+    world.stop().await;
+}
+
+/// W-20.02, W-22.09
+#[tokio::test]
+async fn recipients_that_fail_together_are_told_in_one_report() {
+    let mut world = World::new();
+    for gone in ["a@one.test", "c@one.test"] {
+        world.remotes.script(gone, &[Says::No]);
+    }
+    world.start();
+    let to = ["a@one.test", "b@one.test", "c@one.test"];
+    let about = world.accept("s@src.test", &to).await;
+    let told = |world: &World| world.count(StateName::Delivered) == 2;
+    world.eventually("one delivered, one report", told).await;
+    assert_eq!(world.count(StateName::Failed), 2);
+    let reports = world.remotes.attempts_at("s@src.test");
+    assert_eq!(reports.len(), 1);
+    let report = &reports[0].message;
+    assert_eq!(report.envelope.reverse_path, ReversePath::Null);
+    assert_eq!(report.report_of, Some(about));
+    let text = world.text_of(report).await;
+    for word in [
+        "a@one.test",
+        "c@one.test",
+        "550 5.1.1 no such user",
+        "Subject: hello",
+    ] {
+        assert!(text.contains(word), "{word} is not in:\n{text}");
+    }
+    assert!(!text.contains("b@one.test"));
+    assert_eq!(world.remotes.attempts_at("a@one.test").len(), 1);
+    world.stop().await;
+}
+
+/// W-22.03
+#[tokio::test]
+async fn nobody_is_told_about_a_report_that_fails() {
+    let mut world = World::new();
+    world.remotes.script("a@one.test", &[Says::No]);
+    world.start();
+    world.accept("", &["a@one.test"]).await;
+    let failed = |world: &World| world.count(StateName::Failed) == 1;
+    world.eventually("failed", failed).await;
+    assert_eq!(world.store.counts().messages, 1);
+    world.stop().await;
+}
+
+/// W-20.02
+#[tokio::test]
+async fn a_lifetime_ends_with_a_last_attempt_and_a_report_with_the_last_reply() {
+    let mut world = World::new();
+    world.config.queue.lifetime = BASE * 5;
+    world.remotes.script("a@one.test", &[Says::Later]);
+    world.start();
+    world.accept("s@src.test", &["a@one.test"]).await;
+    let told = |world: &World| !world.remotes.attempts_at("s@src.test").is_empty();
+    world.eventually("told", told).await;
+    assert_eq!(world.count(StateName::Expired), 1);
+    let attempts = world.remotes.attempts_at("a@one.test");
+    let last = attempts.last().expect("there was one");
+    assert!(last.at.since(last.message.arrival) >= BASE * 5);
+    let report = &world.remotes.attempts_at("s@src.test")[0].message;
+    let text = world.text_of(report).await;
+    assert!(
+        text.contains("4.4.7") && text.contains("451 4.2.0 later"),
+        "{text}"
+    );
+    world.stop().await;
+}
+
+/// W-19.07
+#[tokio::test]
+async fn mail_for_a_live_destination_leaves_beside_a_dead_one_with_a_backlog() {
+    let mut world = World::new();
+    world.remotes.script("a@dead.test", &[Says::Hangs]);
+    for _ in 0..300 {
+        world.accept("s@src.test", &["a@dead.test"]).await;
+    }
+    world.start();
+    let hangs = |world: &World| world.remotes.attempts_at("a@dead.test").len() == 20;
+    world
+        .eventually("all slots of the dead one are taken", hangs)
+        .await;
+    world.accept("s@src.test", &["a@live.test"]).await;
+    let delivered = |world: &World| world.count(StateName::Delivered) == 1;
+    world.eventually("delivered", delivered).await;
+    assert_eq!(world.remotes.attempts_at("a@dead.test").len(), 20);
+    world.stop().await;
+}
+
+/// The same after a start that has to read the lines, windows longer than they are.
+#[tokio::test]
+async fn a_backlog_is_read_piece_by_piece_and_delivered_once() {
+    let mut world = World::new();
+    let many: Vec<String> = (0..150).map(|n| format!("r{n}@many.test")).collect();
+    let many: Vec<&str> = many.iter().map(String::as_str).collect();
+    world.accept("s@src.test", &many).await;
+    for n in 0..300 {
+        let to = format!("a@d{}.test", n % 2);
+        world.accept("s@src.test", &[&to]).await;
+    }
+    drop(world.store.take_news()); // as after a restart
+    world.start();
+    let all_delivered = |world: &World| world.count(StateName::Delivered) == 450;
+    world.eventually("delivered", all_delivered).await;
+    let seen = world.remotes.seen.lock().unwrap().len();
+    assert_eq!(seen, 301, "each once, the 150 together");
+    world.stop().await;
+}
+
+#[tokio::test]
+async fn a_stop_lets_attempts_end_and_gives_back_those_that_do_not() {
+    let mut world = World::new();
+    world
+        .remotes
+        .script("a@dead.test", &[Says::Hangs, Says::Yes]);
+    world.start();
+    world.accept("s@src.test", &["a@dead.test"]).await;
+    let hangs = |world: &World| !world.remotes.attempts_at("a@dead.test").is_empty();
+    world.eventually("attempted", hangs).await;
+    world.stop.claiming.cancel();
+    world.accept("s@src.test", &["a@live.test"]).await;
+    assert!(!world.running.as_ref().expect("started").is_finished());
+    world.stop().await;
+    assert!(world.remotes.attempts_at("a@live.test").is_empty());
+    world.start();
+    let both = |world: &World| world.count(StateName::Delivered) == 2;
+    world.eventually("both delivered after a start", both).await;
+    world.stop().await;
+}
+
+#[tokio::test]
+async fn nothing_is_attempted_outside_of_mode_deliver() {
+    for mode in [Mode::Hold, Mode::Sink] {
+        let mut world = World::new();
+        world.accept("s@src.test", &["a@one.test"]).await; // before the mode was set
+        world.config.mode = mode;
+        world.start();
+        world.accept("s@src.test", &["b@one.test"]).await;
+        tokio::time::sleep(Duration::from_millis(100)).await;
+        world.stop().await;
+        assert!(world.remotes.seen.lock().unwrap().is_empty());
+        assert_eq!(world.count(StateName::Queued), 1);
+    }
+}
+
+#[tokio::test]
+async fn messages_are_removed_when_they_were_kept_long_enough() {
+    let mut world = World::new();
+    world.config.queue.retention = Duration::ZERO;
+    world.start();
+    world.accept("s@src.test", &["a@one.test"]).await;
+    let gone = |world: &World| world.store.counts().messages == 0;
+    world.eventually("gone", gone).await;
+    assert_eq!(world.remotes.attempts_at("a@one.test").len(), 1);
+    world.stop().await;
+}
+
+#[tokio::test]
+async fn the_sweeper_expires_what_got_no_attempt_unless_one_is_under_way() {
+    let mut world = World::new();
+    world.config.queue.retention = Duration::from_secs(30 * 86_400); // the store's clock stays behind
+    let id = world
+        .accept("s@src.test", &["a@one.test", "b@two.test"])
+        .await;
+    let mut sweeper = world.queue().sweeper;
+    let custody = sweeper.custody.clone();
+    let mut days_later = async |days: u64| {
+        let day = 24 * 3_600_000;
+        world.ahead.store(days * day, Ordering::Relaxed);
+        sweeper.sweep(&CancellationToken::new()).await;
+        world.count(StateName::Expired)
+    };
+    assert_eq!(days_later(4).await, 0, "its lifetime is 5 days");
+    let attempt = custody.share(id);
+    assert_eq!(days_later(6).await, 0, "an attempt is under way");
+    drop(attempt);
+    assert_eq!(days_later(7).await, 2);
+    let sender = Destination::from_stored("src.test");
+    let line = world.store.line(&sender, 9).await.unwrap();
+    assert_eq!(line.len(), 1, "one report");
+}
