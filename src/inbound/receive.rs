@@ -9,7 +9,7 @@ use crate::observe::{Event, RejectedWhat, wall_clock};
 use crate::queue::admit;
 use crate::smtp::data_decoder::{DataDecoder, DataFault};
 use crate::smtp::server::{Say, Submission, write_accepted};
-use crate::store::{CommitError, FinishedBody, Intake, NewMessage};
+use crate::store::{CommitError, FinishedBody, NewMessage};
 
 use super::session::{Connection, End};
 
@@ -69,9 +69,13 @@ impl Connection {
         let mut filter = HeaderFilter::new();
         let mut intake = Ok(self.context.store.intake(incoming.id, &incoming.recipients));
         loop {
-            let decoded = decoder.decode(self.input.unread(), |piece| {
+            let unread = self.input.unread();
+            if let Ok(intake) = &mut intake {
+                intake.buffer().reserve(unread.len()); // once for all the lines in it
+            }
+            let decoded = decoder.decode(unread, |piece| {
                 if let Ok(intake) = &mut intake {
-                    filter.feed(piece, Intake::buffer(intake));
+                    filter.feed(piece, intake.buffer());
                 }
             });
             self.input.consume(decoded.consumed);
@@ -178,7 +182,6 @@ fn data_fault(fault: DataFault) -> Say {
 /// Whatever keeps the store from taking a message, the client may come again.
 fn no_room(error: &CommitError) -> Say {
     match error {
-        CommitError::DiskFull | CommitError::Failed(_) => Say::NoRoom,
-        CommitError::Closed => Say::NoRoom,
+        CommitError::DiskFull | CommitError::Failed(_) | CommitError::Closed => Say::NoRoom,
     }
 }

@@ -150,7 +150,19 @@ mod tests {
     #[test]
     fn any_name_is_taken() {
         // W-2.05, W-2.06
-        good("EHLO client.test", Command::Ehlo(b"client.test"));
+        for name in [
+            "client.test",
+            "single",
+            "[127.0.0.1]",
+            "[IPv6:::1]",
+            "127.0.0.1",
+            "::1",
+            "under_score.test",
+            "trailing.test.",
+        ] {
+            good(&format!("EHLO {name}"), Command::Ehlo(name.as_bytes()));
+            good(&format!("helo {name} x y"), Command::Helo(name.as_bytes()));
+        }
         good("HELO  [IPv6:::1] and more", Command::Helo(b"[IPv6:::1]"));
         good(
             "EHLO a(b)\";\u{e9}",
