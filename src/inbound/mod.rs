@@ -130,3 +130,6 @@ fn sender_policy(config: &Config) -> SenderPolicy {
         *domain == hostname || others.iter().any(|other| other.matches(domain))
     }))
 }
+
+#[cfg(test)]
+mod tests;
