@@ -84,7 +84,7 @@ mod tests {
     fn check(text: &str, want: Result<&str, DomainError>) {
         assert_eq!(
             Domain::parse(text).as_ref().map(Domain::as_str),
-            want.as_ref().map(|s| &**s).map_err(|e| e)
+            want.as_ref().map(|s| &**s)
         );
     }
 

@@ -6,6 +6,10 @@ use crate::mail::UnixMillis;
 
 /// Now. A clock before 1970 counts as 1970.
 #[must_use]
+#[expect(
+    clippy::disallowed_methods,
+    reason = "this is the one place that reads it"
+)]
 pub fn wall_clock() -> UnixMillis {
     let since = SystemTime::now()
         .duration_since(SystemTime::UNIX_EPOCH)

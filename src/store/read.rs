@@ -53,13 +53,12 @@ pub(super) fn line(
     limit: usize,
 ) -> Result<Vec<DueItem>, ReadError> {
     let range = key::line_start(destination)..key::line_end(destination);
-    let keys = trees.due.range(range).keys().take(limit);
-    keys.filter_map(|key| {
-        key.map(|key| key::parse_due(&key))
-            .map_err(failed)
-            .transpose()
-    })
-    .collect()
+    // A key that is none of ours is stepped over; the next start after a crash takes it out.
+    let parse = |key: sled::Result<sled::IVec>| key.map(|key| key::parse_due(&key)).map_err(failed);
+    let keys = trees.due.range(range).keys();
+    keys.filter_map(|key| parse(key).transpose())
+        .take(limit)
+        .collect()
 }
 
 pub(super) fn load(
@@ -72,7 +71,7 @@ pub(super) fn load(
     };
     let mut recipients = Vec::with_capacity(nos.len());
     for &no in nos {
-        recipients.extend(recipient(trees, id, no)?.filter(|rcpt| rcpt.state.due().is_some()));
+        recipients.extend(in_line(trees, id, no)?);
     }
     Ok(Some(Loaded {
         message: stored.message,
@@ -102,9 +101,7 @@ pub(super) fn arrived_before(
         }; // told when it is loaded
         let mut recipients = Vec::new();
         for no in 0..stored.recipients {
-            recipients.extend(
-                recipient(trees, id, RecipientNo(no))?.filter(|rcpt| rcpt.state.due().is_some()),
-            );
+            recipients.extend(in_line(trees, id, RecipientNo(no))?);
         }
         if !recipients.is_empty() {
             found.push(Loaded {
@@ -128,17 +125,13 @@ pub(super) fn message(trees: &Trees, id: QueueId) -> Result<Option<StoredMessage
         .transpose()
 }
 
-pub(super) fn recipient(
-    trees: &Trees,
-    id: QueueId,
-    no: RecipientNo,
-) -> Result<Option<Recipient>, ReadError> {
+/// A recipient that stands in line. A damaged one is left out: the others must not wait for it, and
+/// the next start after a crash puts it aside and tells.
+fn in_line(trees: &Trees, id: QueueId, no: RecipientNo) -> Result<Option<Recipient>, ReadError> {
     let key = key::recipient(id, no);
     let sealed = trees.recipients.get(key).map_err(failed)?;
-    let open = |sealed: sled::IVec| record::open_recipient(&key, no, &sealed);
-    sealed
-        .map(|sealed| open(sealed).map_err(|error| damaged(id, "recipient", &error)))
-        .transpose()
+    let rcpt = sealed.and_then(|sealed| record::open_recipient(&key, no, &sealed).ok());
+    Ok(rcpt.filter(|rcpt| rcpt.state.due().is_some()))
 }
 
 /// All recipients of a message that can be read.
