@@ -1,3 +1,7 @@
-//! The one test binary: the real program over real sockets, and the rules of the house.
+//! The one test binary: the rules of the house, and the real program over real sockets, one module
+//! for each theme.
 
 mod house;
+mod support;
+mod support_works;
+mod wire;

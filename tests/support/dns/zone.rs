@@ -1,0 +1,204 @@
+//! What the server knows, and the answer to one question. No sockets.
+
+use std::collections::{BTreeSet, HashMap};
+use std::net::IpAddr;
+use std::time::Duration;
+
+use hickory_proto::op::{Edns, Message, Metadata, Query as Question, ResponseCode};
+use hickory_proto::rr::rdata::{A, AAAA, CNAME, MX, SOA, TXT};
+use hickory_proto::rr::{Name, RData, Record, RecordType};
+
+use super::{Transport, Trouble};
+
+/// Links of a CNAME chain that are followed; a longer one is SERVFAIL, as with real resolvers.
+const CNAME_LINKS_MAX: usize = 16;
+
+/// UDP payload that we claim to take (RFC 6891 6.2.5).
+const UDP_PAYLOAD: u16 = 1_232;
+
+/// All records and troubles. Names are lower case with the final dot.
+#[derive(Debug, Default)]
+pub(super) struct Zone {
+    names: BTreeSet<Name>,
+    records: Vec<(Name, RData)>,
+    troubles: HashMap<(Name, Option<RecordType>), Trouble>,
+}
+
+/// What becomes of a question.
+#[derive(Debug)]
+pub(super) enum Reaction {
+    /// This goes back, after a pause.
+    Answer(Vec<u8>, Duration),
+    /// Nothing goes back.
+    Silence,
+}
+
+impl Zone {
+    pub(super) fn add(&mut self, at: &str, data: RData) {
+        self.exists(at);
+        let record = (name(at), data);
+        if !self.records.contains(&record) {
+            self.records.push(record);
+        }
+    }
+
+    pub(super) fn exists(&mut self, at: &str) {
+        let mut above = name(at);
+        // RFC 8020: what is above a name that exists, exists.
+        while !above.is_root() {
+            self.names.insert(above.clone());
+            above = above.base_name();
+        }
+    }
+
+    pub(super) fn remove(&mut self, at: &str, record_type: RecordType) {
+        let at = name(at);
+        self.records
+            .retain(|(owner, data)| *owner != at || data.record_type() != record_type);
+    }
+
+    pub(super) fn forget(&mut self, at: &str) {
+        let at = name(at);
+        self.records.retain(|(owner, _)| *owner != at);
+        self.names.remove(&at);
+    }
+
+    pub(super) fn set_trouble(&mut self, at: &str, of: Option<RecordType>, trouble: Trouble) {
+        self.troubles.insert((name(at), of), trouble);
+    }
+
+    pub(super) fn heal(&mut self, at: &str) {
+        let at = name(at);
+        self.troubles.retain(|(owner, _), _| *owner != at);
+    }
+
+    /// The answer to `request`, which asks `question`.
+    pub(super) fn react(
+        &self,
+        request: &Message,
+        question: &Question,
+        transport: Transport,
+    ) -> Reaction {
+        let mut response = Message::response(request.metadata.id, request.metadata.op_code);
+        response.metadata = Metadata::response_from_request(&request.metadata);
+        response.metadata.recursion_available = true;
+        response.add_query(question.clone());
+        if request.edns.is_some() {
+            let mut edns = Edns::new();
+            edns.set_max_payload(UDP_PAYLOAD);
+            response.set_edns(edns);
+        }
+
+        let asked = question.name().to_lowercase();
+        let mut pause = Duration::ZERO;
+        match self.trouble(&asked, question.query_type()) {
+            Some(Trouble::Silence) => return Reaction::Silence,
+            Some(Trouble::ServFail) => response.metadata.response_code = ResponseCode::ServFail,
+            Some(Trouble::Refused) => response.metadata.response_code = ResponseCode::Refused,
+            Some(Trouble::NxDomain) => {
+                response.metadata.response_code = ResponseCode::NXDomain;
+                response.add_authority(soa(&asked));
+            }
+            Some(Trouble::NoData) => {
+                response.add_authority(soa(&asked));
+            }
+            Some(Trouble::Truncated) if transport == Transport::Udp => {
+                response.metadata.truncation = true;
+            }
+            Some(Trouble::Slow(by)) => {
+                pause = by;
+                self.resolve(question, &mut response);
+            }
+            Some(Trouble::Truncated) | None => self.resolve(question, &mut response),
+        }
+
+        let mut octets = response.to_vec().expect("our own records can be encoded");
+        let udp_room = usize::from(request.max_payload().min(UDP_PAYLOAD));
+        if transport == Transport::Udp && octets.len() > udp_room {
+            octets = response
+                .truncate()
+                .to_vec()
+                .expect("a shorter one can be encoded too");
+        }
+        Reaction::Answer(octets, pause)
+    }
+
+    fn resolve(&self, question: &Question, response: &mut Message) {
+        let mut owner = question.name().to_lowercase();
+        for _ in 0..CNAME_LINKS_MAX {
+            let wanted = question.query_type();
+            let found: Vec<&RData> = self.of(&owner, wanted).collect();
+            for data in &found {
+                response.add_answer(Record::from_rdata(owner.clone(), 0, (*data).clone()));
+            }
+            if !found.is_empty() {
+                return;
+            }
+            let Some(RData::CNAME(alias)) = self.of(&owner, RecordType::CNAME).next() else {
+                if !self.names.contains(&owner) {
+                    response.metadata.response_code = ResponseCode::NXDomain;
+                }
+                response.add_authority(soa(&owner));
+                return;
+            };
+            response.add_answer(Record::from_rdata(owner, 0, RData::CNAME(alias.clone())));
+            owner = alias.0.to_lowercase();
+        }
+        response.answers.clear();
+        response.metadata.response_code = ResponseCode::ServFail;
+    }
+
+    fn of(&self, owner: &Name, record_type: RecordType) -> impl Iterator<Item = &RData> {
+        self.records
+            .iter()
+            .filter(move |(at, data)| at == owner && data.record_type() == record_type)
+            .map(|(_, data)| data)
+    }
+
+    fn trouble(&self, owner: &Name, record_type: RecordType) -> Option<Trouble> {
+        self.troubles
+            .get(&(owner.clone(), Some(record_type)))
+            .or_else(|| self.troubles.get(&(owner.clone(), None)))
+            .copied()
+    }
+}
+
+pub(super) fn mx(preference: u16, host: &str) -> RData {
+    RData::MX(MX::new(preference, name(host)))
+}
+
+pub(super) fn address(address: IpAddr) -> RData {
+    match address {
+        IpAddr::V4(v4) => RData::A(A(v4)),
+        IpAddr::V6(v6) => RData::AAAA(AAAA(v6)),
+    }
+}
+
+pub(super) fn cname(target: &str) -> RData {
+    RData::CNAME(CNAME(name(target)))
+}
+
+pub(super) fn txt(text: &str) -> RData {
+    // RFC 1035 3.3.14: one or more strings of at most 255 octets.
+    let strings = text.as_bytes().chunks(255).collect();
+    RData::TXT(TXT::from_bytes(strings))
+}
+
+/// The zone is the name's parent, as if somebody had cut it there.
+fn soa(below: &Name) -> Record {
+    let zone = if below.num_labels() > 1 {
+        below.base_name()
+    } else {
+        below.clone()
+    };
+    let data = SOA::new(name("ns.invalid"), name("root.invalid"), 1, 1, 1, 1, 0);
+    Record::from_rdata(zone, 0, RData::SOA(data))
+}
+
+fn name(text: &str) -> Name {
+    let mut name = Name::from_ascii(text)
+        .unwrap_or_else(|error| panic!("{text:?} is no DNS name: {error}"))
+        .to_lowercase();
+    name.set_fqdn(true);
+    name
+}

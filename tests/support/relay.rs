@@ -1,0 +1,393 @@
+//! The real binary as a process: starting, killing, asking.
+
+use std::collections::BTreeMap;
+use std::net::SocketAddr;
+use std::panic::Location;
+use std::path::{Path, PathBuf};
+use std::process::{ExitStatus, Output, Stdio};
+use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
+
+use rustix::process::{Pid, Signal, kill_process};
+use tokio::io::{AsyncBufReadExt as _, AsyncRead, AsyncReadExt as _, BufReader};
+use tokio::net::TcpStream;
+use tokio::process::{Child, Command};
+use tokio::task::JoinHandle;
+
+use super::deadline::{Here, deadline, within};
+use super::http::{self, HttpAnswer};
+use super::log::{Line, Log};
+use super::timeline::Timeline;
+
+/// Pause between two looks whether the relay answers already.
+const READY_POLL: Duration = Duration::from_millis(10);
+
+/// Names another build to test instead of Cargo's, such as a release build: its absolute path.
+const BINARY_VARIABLE: &str = "TEST_BINARY";
+
+/// The relay under test: its environment, and its process while it runs.
+#[derive(Debug)]
+pub struct Relay {
+    environment: Mutex<BTreeMap<String, String>>,
+    process: Mutex<Option<Process>>,
+    directory: PathBuf,
+    log: Log,
+    timeline: Timeline,
+}
+
+#[derive(Debug)]
+struct Process {
+    child: Child,
+    output: Vec<JoinHandle<()>>,
+}
+
+/// How the relay ended that should not start.
+#[derive(Clone, Debug)]
+pub struct StartFailure {
+    /// Exit code; none if a signal ended it.
+    pub code: Option<i32>,
+    /// Standard output and error.
+    pub output: String,
+}
+
+impl Relay {
+    pub(super) fn new(
+        environment: BTreeMap<String, String>,
+        directory: PathBuf,
+        timeline: Timeline,
+    ) -> Relay {
+        Relay {
+            environment: Mutex::new(environment),
+            process: Mutex::default(),
+            directory,
+            log: Log::default(),
+            timeline,
+        }
+    }
+
+    /// Sets a variable for the next start.
+    pub fn set(&self, variable: &str, value: &str) {
+        let mut environment = self.environment();
+        environment.insert(variable.to_owned(), value.to_owned());
+    }
+
+    /// Takes a variable away for the next start.
+    pub fn unset(&self, variable: &str) {
+        self.environment().remove(variable);
+    }
+
+    /// A variable as the relay has it.
+    #[track_caller]
+    pub fn variable(&self, name: &str) -> String {
+        let value = self.environment().get(name).cloned();
+        value.unwrap_or_else(|| panic!("{name} is not set"))
+    }
+
+    /// What the relay logged so far.
+    pub fn log(&self) -> &Log {
+        &self.log
+    }
+
+    /// Its working directory; the spool is `spool` in it.
+    pub fn directory(&self) -> &Path {
+        &self.directory
+    }
+
+    /// Where it takes mail over IPv4, on 127.0.0.1.
+    pub fn address(&self) -> SocketAddr {
+        let port = self.variable("SMTP_PORT").parse();
+        SocketAddr::from(([127, 0, 0, 1], port.expect("a port number")))
+    }
+
+    /// Starts it and waits until it answers on its SMTP port.
+    #[track_caller]
+    pub fn start(&self) -> impl Future<Output = ()> {
+        let here = Location::caller();
+        async move { self.start_from(here).await }
+    }
+
+    /// kill -9, and nothing of its memory is left.
+    #[track_caller]
+    pub fn kill(&self) -> impl Future<Output = ()> {
+        let here = Location::caller();
+        async move {
+            self.end(here, Signal::KILL).await;
+        }
+    }
+
+    /// kill -9, and started again at once.
+    #[track_caller]
+    pub fn kill_and_restart(&self) -> impl Future<Output = ()> {
+        let here = Location::caller();
+        async move {
+            self.end(here, Signal::KILL).await;
+            self.start_from(here).await;
+        }
+    }
+
+    /// SIGTERM; waits until it has ended, and tells how.
+    #[track_caller]
+    pub fn terminate(&self) -> impl Future<Output = ExitStatus> {
+        let here = Location::caller();
+        async move { self.end(here, Signal::TERM).await }
+    }
+
+    /// SIGTERM, and started again when it has ended.
+    #[track_caller]
+    pub fn restart(&self) -> impl Future<Output = ()> {
+        let here = Location::caller();
+        async move {
+            self.end(here, Signal::TERM).await;
+            self.start_from(here).await;
+        }
+    }
+
+    /// Sends a signal and doesn't wait for what it does.
+    pub fn signal(&self, signal: Signal) {
+        self.timeline.note("relay", &format!("gets {signal:?}"));
+        kill_process(self.pid(), signal).expect("the relay runs");
+    }
+
+    /// Waits until the process ends by itself, or after a [`Relay::signal`]; tells how.
+    #[track_caller]
+    pub fn ends(&self) -> impl Future<Output = ExitStatus> {
+        let here = Location::caller();
+        let process = self.process().take().expect("the relay runs");
+        async move { self.reap(here, process).await }
+    }
+
+    /// Starts it, and fails unless it ends by itself before it takes connections.
+    #[track_caller]
+    pub fn expect_start_failure(&self) -> impl Future<Output = StartFailure> {
+        self.start_failure(Location::caller())
+    }
+
+    pub(super) async fn start_failure(&self, here: Here) -> StartFailure {
+        let logged_before = self.log.0.read(<[_]>::len);
+        let mut process = self.spawn();
+        let address = self.address();
+        let ended = tokio::select! {
+            ended = within(here, || "the relay to give up".to_owned(), process.child.wait()) => {
+                Some(ended.expect("a child can be waited for"))
+            }
+            () = greeting(address) => None,
+        };
+        let Some(status) = ended else {
+            *self.process() = Some(process);
+            panic!("{here}: the relay started, although it should not");
+        };
+        for reader in process.output {
+            let _ = reader.await; // ends with the pipe
+        }
+        self.timeline.note("relay", &format!("ended with {status}"));
+        let lines = self.log.lines().into_iter().skip(logged_before);
+        let texts: Vec<String> = lines.map(|line| line.text).collect();
+        StartFailure {
+            code: status.code(),
+            output: texts.join("\n"),
+        }
+    }
+
+    /// Runs the binary with arguments, in the same environment, until it ends.
+    #[track_caller]
+    pub fn run<'a>(
+        &self,
+        arguments: impl IntoIterator<Item = &'a str>,
+    ) -> impl Future<Output = Output> {
+        let here = Location::caller();
+        let arguments: Vec<&str> = arguments.into_iter().collect();
+        async move {
+            let mut command = self.command();
+            command.args(&arguments).stdin(Stdio::null());
+            let what = || format!("gopherpost {arguments:?}");
+            let output = within(here, what, command.output()).await;
+            let output = output.expect("the binary can be started");
+            let told = String::from_utf8_lossy(&output.stdout);
+            let complained = String::from_utf8_lossy(&output.stderr);
+            self.timeline.note(
+                &format!("gopherpost {}", arguments.join(" ")),
+                &format!("{}\n{told}{complained}", output.status),
+            );
+            output
+        }
+    }
+
+    /// GET from the health server.
+    #[track_caller]
+    pub fn http_get(&self, path: &str) -> impl Future<Output = HttpAnswer> {
+        let address = self.variable("SMTP_HEALTH_ADDR");
+        http::get(Location::caller(), &self.timeline, address, path)
+    }
+
+    /// Memory that it has in use, in octets (resident set).
+    pub fn resident_octets(&self) -> u64 {
+        let status = std::fs::read_to_string(self.proc_path("status")).expect("the relay runs");
+        let kibibytes = status
+            .lines()
+            .find_map(|line| line.strip_prefix("VmRSS:"))
+            .and_then(|rest| rest.trim().strip_suffix(" kB"))
+            .and_then(|number| number.parse::<u64>().ok());
+        kibibytes.expect("the kernel tells VmRSS in kB") * 1024
+    }
+
+    /// Descriptors that it has open.
+    pub fn open_descriptors(&self) -> usize {
+        let listing = std::fs::read_dir(self.proc_path("fd")).expect("the relay runs");
+        listing.count()
+    }
+
+    fn proc_path(&self, file: &str) -> PathBuf {
+        PathBuf::from(format!("/proc/{}/{file}", self.pid().as_raw_nonzero()))
+    }
+
+    fn pid(&self) -> Pid {
+        let process = self.process();
+        let id = process.as_ref().and_then(|process| process.child.id());
+        let id = id.and_then(|id| i32::try_from(id).ok());
+        id.and_then(Pid::from_raw).expect("the relay runs")
+    }
+
+    pub(super) async fn start_from(&self, here: Here) {
+        assert!(self.process().is_none(), "{here}: the relay runs already");
+        *self.process() = Some(self.spawn());
+        let address = self.address();
+        let limit = Instant::now() + deadline();
+        let ready = async {
+            tokio::select! {
+                () = greeting(address) => true,
+                () = greeting(SocketAddr::from(([0, 0, 0, 0, 0, 0, 0, 1], address.port()))) => true,
+                () = self.has_ended() => false,
+            }
+        };
+        let ready = tokio::time::timeout_at(limit.into(), ready).await;
+        match ready {
+            Ok(true) => self.timeline.note("relay", "is ready"),
+            Ok(false) => {
+                let process = self.process().take().expect("put there above");
+                let status = self.reap(here, process).await;
+                panic!("{here}: the relay ended at start with {status}");
+            }
+            Err(_) => panic!("{here}: the relay takes no connections at {address}"),
+        }
+    }
+
+    async fn has_ended(&self) {
+        loop {
+            let ended = match self.process().as_mut() {
+                Some(process) => !matches!(process.child.try_wait(), Ok(None)),
+                None => true,
+            };
+            if ended {
+                return;
+            }
+            tokio::time::sleep(READY_POLL).await; // a look at a process, not at an event
+        }
+    }
+
+    async fn end(&self, here: Here, signal: Signal) -> ExitStatus {
+        self.signal(signal);
+        let process = self.process().take().expect("the relay runs");
+        self.reap(here, process).await
+    }
+
+    async fn reap(&self, here: Here, mut process: Process) -> ExitStatus {
+        let what = || "the relay to end".to_owned();
+        let status = within(here, what, process.child.wait()).await;
+        let status = status.expect("a child can be waited for");
+        for reader in process.output {
+            let _ = reader.await; // ends with the pipe, so that no line is missed
+        }
+        self.timeline.note("relay", &format!("ended with {status}"));
+        status
+    }
+
+    fn spawn(&self) -> Process {
+        let mut command = self.command();
+        command.stdin(Stdio::null());
+        command.stdout(Stdio::piped()).stderr(Stdio::piped());
+        let mut child = command.spawn().expect("the binary can be started");
+        self.timeline
+            .note("relay", &format!("starts as process {:?}", child.id()));
+        let stdout = child.stdout.take().expect("piped above");
+        let stderr = child.stderr.take().expect("piped above");
+        let output = vec![
+            tokio::spawn(keep_lines(stdout, self.log.clone(), self.timeline.clone())),
+            tokio::spawn(keep_lines(stderr, self.log.clone(), self.timeline.clone())),
+        ];
+        Process { child, output }
+    }
+
+    fn command(&self) -> Command {
+        let built = env!("CARGO_BIN_EXE_gopherpost").into();
+        let binary = std::env::var_os(BINARY_VARIABLE).unwrap_or(built);
+        let mut command = Command::new(binary);
+        command.env_clear().envs(&*self.environment());
+        if let Some(path) = std::env::var_os("PATH") {
+            command.env("PATH", path);
+        }
+        command.current_dir(&self.directory).kill_on_drop(true);
+        command
+    }
+
+    /// What went wrong by itself: a panic, or an end that nobody asked for.
+    pub(super) fn check_health(&self) -> Result<(), String> {
+        let panicked = self.log.0.read(|lines| {
+            let told = lines.iter().find(|line| line.text.contains("panicked at"));
+            told.map(|line| line.text.clone())
+        });
+        if let Some(line) = panicked {
+            return Err(format!("the relay panicked: {line}"));
+        }
+        if let Some(process) = self.process().as_mut()
+            && let Ok(Some(status)) = process.child.try_wait()
+        {
+            return Err(format!("the relay ended by itself: {status}"));
+        }
+        Ok(())
+    }
+
+    fn environment(&self) -> MutexGuard<'_, BTreeMap<String, String>> {
+        let environment = self.environment.lock();
+        environment.unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn process(&self) -> MutexGuard<'_, Option<Process>> {
+        self.process.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Drop for Relay {
+    fn drop(&mut self) {
+        // The spool's directory goes next, so the process must be gone, not only about to go.
+        if let Some(mut process) = self.process().take() {
+            let _ = process.child.start_kill(); // it may have ended
+            let limit = Instant::now() + deadline();
+            while matches!(process.child.try_wait(), Ok(None)) && Instant::now() < limit {
+                std::thread::sleep(Duration::from_millis(1)); // drop can't await
+            }
+        }
+    }
+}
+
+/// Returns when something at `address` says anything to whom connects.
+async fn greeting(address: SocketAddr) {
+    loop {
+        if let Ok(mut stream) = TcpStream::connect(address).await
+            && matches!(stream.read(&mut [0; 3]).await, Ok(1..))
+        {
+            return;
+        }
+        tokio::time::sleep(READY_POLL).await; // nothing tells when a port opens
+    }
+}
+
+async fn keep_lines(output: impl AsyncRead + Unpin, log: Log, timeline: Timeline) {
+    let mut output = BufReader::new(output);
+    let mut octets = Vec::new();
+    while matches!(output.read_until(b'\n', &mut octets).await, Ok(1..)) {
+        let line = String::from_utf8_lossy(&octets).trim_end().to_owned();
+        timeline.logged(&line);
+        log.0.push(Line::new(line));
+        octets.clear();
+    }
+}

@@ -1,0 +1,434 @@
+//! One connection to a remote host: reads commands, follows the script, writes down what it sees.
+
+use std::io;
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Instant;
+
+use tokio::net::TcpStream;
+
+use super::Host;
+use super::answer::{Act, Answer};
+use super::record::{Command, Connection, End, Ended, Transaction, path_of};
+use super::script::{Handshake, Phase};
+use crate::support::stuffing::unstuffed;
+use crate::support::wire::Wire;
+
+/// Octets of one command line that are read before the host gives up on its peer.
+const COMMAND_OCTETS_MAX: usize = 1024 * 1024;
+
+pub(super) async fn serve(host: Arc<Host>, stream: TcpStream, peer: SocketAddr) {
+    let opened = Instant::now();
+    let number = host.connections.push(Connection {
+        number: 0,
+        peer,
+        opened,
+        commands: Vec::new(),
+        handshake: None,
+        ended: None,
+    });
+    host.connections.update(number, |c| c.number = number);
+    let party = format!("{} #{number}", host.name);
+    host.timeline
+        .note(&party, &format!("connection from {peer}"));
+    let ended = match Wire::new(stream) {
+        Err(error) => Ended::Broken(error.to_string()),
+        Ok(wire) => {
+            let mut session = Session {
+                host: &host,
+                party: &party,
+                number,
+                wire: Some(wire),
+                inbox: Vec::new(),
+                hello: String::new(),
+                envelope: None,
+                said: None,
+            };
+            match session.run().await {
+                Ok(never) => match never {},
+                Err(ended) => ended,
+            }
+        }
+    };
+    host.timeline.note(&party, &format!("ended: {ended:?}"));
+    host.connections.update(number, |c| c.ended = Some(ended));
+}
+
+struct Session<'a> {
+    host: &'a Host,
+    party: &'a str,
+    number: usize,
+    wire: Option<Wire>, // none only while a handshake has it, or after the end
+    inbox: Vec<u8>,
+    hello: String,
+    envelope: Option<Envelope>,
+    /// The first digit of the last reply that was sent, kept for turns that end the connection.
+    said: Said,
+}
+
+struct Envelope {
+    mail: String,
+    rcpts: Vec<String>,
+    refused: Vec<String>,
+}
+
+enum Never {}
+
+/// The first digit of the reply that was sent, if one was.
+type Said = Option<u8>;
+
+impl Session<'_> {
+    async fn run(&mut self) -> Result<Never, Ended> {
+        let greeting = format!("220 {} ESMTP", self.host.name);
+        self.turn(Phase::Greeting, &greeting).await?;
+        loop {
+            let line = self.command().await?;
+            let verb = line.split([' ', ':']).next().unwrap_or_default();
+            match verb.to_ascii_uppercase().as_str() {
+                "EHLO" => self.ehlo(&line).await?,
+                "HELO" => self.helo(&line).await?,
+                "STARTTLS" => self.starttls().await?,
+                "MAIL" => self.mail(line).await?,
+                "RCPT" => self.rcpt(line).await?,
+                "DATA" => self.data().await?,
+                "RSET" => {
+                    self.envelope = None;
+                    self.turn(Phase::Rset, "250 2.0.0 ok").await?;
+                }
+                "NOOP" => drop(self.turn(Phase::Noop, "250 2.0.0 ok").await?),
+                "VRFY" => drop(self.turn(Phase::Vrfy, "252 2.0.0 perhaps").await?),
+                "QUIT" => {
+                    self.turn(Phase::Quit, "221 2.0.0 bye").await?;
+                    self.finish().await;
+                    return Err(Ended::Quit);
+                }
+                _ => drop(self.turn(Phase::Other, "500 5.5.1 what?").await?),
+            }
+        }
+    }
+
+    async fn ehlo(&mut self, line: &str) -> Result<(), Ended> {
+        let mut lines = vec![self.host.name.clone()];
+        {
+            let script = self.host.script();
+            let in_tls = self.wire.as_ref().is_some_and(Wire::is_tls);
+            match &script.offers_in_tls {
+                Some(offers) if in_tls => lines.extend(offers.iter().cloned()),
+                _ => lines.extend(script.offers.iter().cloned()),
+            }
+            let tls = self.host.tls.is_some() || script.has(Phase::StartTls);
+            if tls && !in_tls {
+                lines.push("STARTTLS".to_owned());
+            }
+        }
+        let last = lines.len() - 1;
+        let reply: Vec<String> = lines
+            .iter()
+            .enumerate()
+            .map(|(i, text)| format!("250{}{text}", if i == last { ' ' } else { '-' }))
+            .collect();
+        if self.turn(Phase::Ehlo, &reply.join("\r\n")).await? == Some(b'2') {
+            line.clone_into(&mut self.hello);
+            self.envelope = None;
+        }
+        Ok(())
+    }
+
+    async fn helo(&mut self, line: &str) -> Result<(), Ended> {
+        let reply = format!("250 {}", self.host.name);
+        if self.turn(Phase::Helo, &reply).await? == Some(b'2') {
+            line.clone_into(&mut self.hello);
+            self.envelope = None;
+        }
+        Ok(())
+    }
+
+    async fn starttls(&mut self) -> Result<(), Ended> {
+        let usual = match self.host.tls {
+            Some(_) => "220 2.0.0 go",
+            None => "502 5.5.1 not here",
+        };
+        if self.turn(Phase::StartTls, usual).await? != Some(b'2') {
+            return Ok(());
+        }
+        let handshake = self.host.script().handshake;
+        match (handshake, &self.host.tls) {
+            (Handshake::Proper, Some(config)) => {
+                self.inbox.clear(); // what came in clear counts for nothing inside
+                self.handshake(Arc::clone(config)).await
+            }
+            (Handshake::Proper | Handshake::Garbage, _) => {
+                self.fill().await?;
+                self.write(b"this is not TLS\r\n").await?;
+                self.handshake_failed("garbage, as scripted");
+                self.perform(super::close()).await.map(drop)
+            }
+            (Handshake::Close, _) => {
+                self.fill().await?;
+                self.handshake_failed("closed, as scripted");
+                self.perform(super::close()).await.map(drop)
+            }
+            (Handshake::Hang, _) => {
+                self.handshake_failed("silence, as scripted");
+                self.perform(super::hang()).await.map(drop)
+            }
+        }
+    }
+
+    async fn handshake(&mut self, config: Arc<rustls::ServerConfig>) -> Result<(), Ended> {
+        let wire = self.wire.take().expect("only a handshake takes the wire");
+        match wire.accept_tls(config).await {
+            Ok(wire) => {
+                self.wire = Some(wire);
+                self.hello.clear();
+                self.envelope = None;
+                self.host.timeline.note(self.party, "TLS begins");
+                self.host
+                    .connections
+                    .update(self.number, |c| c.handshake = Some(Ok(())));
+                Ok(())
+            }
+            Err(error) => {
+                self.handshake_failed(&error.to_string());
+                Err(Ended::Broken(format!("TLS handshake: {error}")))
+            }
+        }
+    }
+
+    fn handshake_failed(&self, why: &str) {
+        self.host
+            .connections
+            .update(self.number, |c| c.handshake = Some(Err(why.to_owned())));
+    }
+
+    async fn mail(&mut self, line: String) -> Result<(), Ended> {
+        if self.turn(Phase::Mail, "250 2.1.0 ok").await? == Some(b'2') {
+            self.envelope = Some(Envelope {
+                mail: line,
+                rcpts: Vec::new(),
+                refused: Vec::new(),
+            });
+        }
+        Ok(())
+    }
+
+    async fn rcpt(&mut self, line: String) -> Result<(), Ended> {
+        let usual = match self.envelope {
+            Some(_) => "250 2.1.5 ok",
+            None => "503 5.5.1 MAIL first",
+        };
+        let scripted = self.host.script().next_for(path_of(&line));
+        let said = self
+            .perform(scripted.unwrap_or_else(|| Answer::from(usual)))
+            .await?;
+        if let Some(envelope) = &mut self.envelope {
+            match said {
+                Some(b'2') => envelope.rcpts.push(line),
+                _ => envelope.refused.push(line),
+            }
+        }
+        Ok(())
+    }
+
+    async fn data(&mut self) -> Result<(), Ended> {
+        let usual = match &self.envelope {
+            None => "503 5.5.1 MAIL first",
+            Some(envelope) if envelope.rcpts.is_empty() => "554 5.5.1 no valid recipients",
+            Some(_) => "354 go",
+        };
+        match self.turn(Phase::Data, usual).await {
+            Ok(Some(b'3')) => {}
+            Ok(_) => return Ok(()),
+            Err(ended) => {
+                if self.said == Some(b'3') {
+                    self.lost(); // closed by the script: what of the body had come is of interest
+                }
+                return Err(ended);
+            }
+        }
+        let mut searched = 0;
+        let end = loop {
+            if let Some(end) = end_of_data(&self.inbox, searched) {
+                break end;
+            }
+            searched = self.inbox.len();
+            if let Err(ended) = self.fill().await {
+                self.lost();
+                return Err(ended);
+            }
+        };
+        let wire: Vec<u8> = self.inbox.drain(..end).collect();
+        self.host.timeline.received(self.party, &wire);
+        let index = self.write_down(wire, End::Unanswered);
+        let turn = self.turn(Phase::Dot, "250 2.0.0 queued").await;
+        let end = match self.said {
+            Some(b'2') => End::Accepted,
+            Some(_) => End::Refused,
+            None => End::Unanswered,
+        };
+        self.host.transactions.update(index, |t| t.end = end);
+        turn.map(drop)
+    }
+
+    /// The connection ended within the data.
+    fn lost(&mut self) {
+        let wire = std::mem::take(&mut self.inbox);
+        if self.envelope.is_some() {
+            self.host.timeline.received(self.party, &wire);
+            self.write_down(wire, End::Lost);
+        }
+    }
+
+    fn write_down(&mut self, wire: Vec<u8>, end: End) -> usize {
+        let envelope = self.envelope.take().unwrap_or(Envelope {
+            mail: String::new(),
+            rcpts: Vec::new(),
+            refused: Vec::new(),
+        });
+        let data = unstuffed(wire.strip_suffix(b".\r\n").unwrap_or(&wire));
+        self.host.transactions.push(Transaction {
+            connection: self.number,
+            in_tls: self.wire.as_ref().is_some_and(Wire::is_tls),
+            hello: self.hello.clone(),
+            mail: envelope.mail,
+            rcpts: envelope.rcpts,
+            refused: envelope.refused,
+            data,
+            wire,
+            end,
+        })
+    }
+
+    /// The scripted answer, or else this reply.
+    async fn turn(&mut self, phase: Phase, usual: &str) -> Result<Said, Ended> {
+        let scripted = self.host.script().next(phase);
+        self.perform(scripted.unwrap_or_else(|| Answer::from(usual)))
+            .await
+    }
+
+    async fn perform(&mut self, answer: Answer) -> Result<Said, Ended> {
+        self.said = None;
+        for act in answer.acts {
+            match act {
+                Act::Send(octets) => {
+                    self.said = self.said.or(octets.first().copied());
+                    self.look_ahead().await;
+                    self.write(&octets).await?;
+                }
+                Act::SendCut { octets, pause } => {
+                    self.said = self.said.or(octets.first().copied());
+                    self.look_ahead().await;
+                    self.host.timeline.sent(self.party, &octets);
+                    for octet in octets {
+                        self.write_quietly(&[octet]).await?;
+                        tokio::time::sleep(pause).await; // slowness is what the script asks for
+                    }
+                }
+                Act::Pause(pause) => tokio::time::sleep(pause).await, // the same
+                Act::Gate(gate) => gate.pass().await,
+                Act::ReadData(octets) => {
+                    while self.inbox.len() < octets {
+                        self.fill().await?;
+                    }
+                }
+                Act::Close => {
+                    self.finish().await;
+                    return Err(Ended::ByScript);
+                }
+                Act::Reset => {
+                    if let Some(wire) = self.wire.take() {
+                        wire.reset();
+                    }
+                    return Err(Ended::ByScript);
+                }
+                Act::Hang => loop {
+                    self.fill().await?;
+                },
+                Act::StopReading => std::future::pending().await,
+            }
+        }
+        Ok(self.said)
+    }
+
+    /// Notes whether the client went on before its last command was answered.
+    async fn look_ahead(&mut self) {
+        if let Some(wire) = &mut self.wire {
+            let _ = wire.read_waiting(&mut self.inbox).await; // an error shows again at the next read
+        }
+        if !self.inbox.is_empty() {
+            self.host.connections.update(self.number, |c| {
+                if let Some(command) = c.commands.last_mut() {
+                    command.more_was_waiting = true;
+                }
+            });
+        }
+    }
+
+    async fn command(&mut self) -> Result<String, Ended> {
+        let end = loop {
+            if let Some(at) = self.inbox.iter().position(|octet| *octet == b'\n') {
+                break at + 1;
+            }
+            if self.inbox.len() > COMMAND_OCTETS_MAX {
+                return Err(Ended::Broken("endless command line".to_owned()));
+            }
+            self.fill().await?;
+        };
+        let octets: Vec<u8> = self.inbox.drain(..end).collect();
+        self.host.timeline.received(self.party, &octets);
+        let text = String::from_utf8_lossy(&octets);
+        let line = text.trim_end_matches(['\r', '\n']).to_owned();
+        let command = Command {
+            line: line.clone(),
+            octets,
+            in_tls: self.wire.as_ref().is_some_and(Wire::is_tls),
+            at: Instant::now(),
+            more_was_waiting: false,
+        };
+        self.host
+            .connections
+            .update(self.number, |c| c.commands.push(command));
+        Ok(line)
+    }
+
+    async fn fill(&mut self) -> Result<(), Ended> {
+        let wire = self.wire.as_mut().expect("a session reads before its end");
+        match wire.read(&mut self.inbox).await {
+            Ok(0) => Err(Ended::ByClient),
+            Ok(_) => Ok(()),
+            Err(error) => Err(broken(&error)),
+        }
+    }
+
+    /// In TLS the end is said inside as well, so that it can be told from a cut.
+    async fn finish(&mut self) {
+        if let Some(wire) = &mut self.wire {
+            let _ = wire.finish_sending().await; // the peer may have gone first
+        }
+    }
+
+    async fn write(&mut self, octets: &[u8]) -> Result<(), Ended> {
+        self.host.timeline.sent(self.party, octets);
+        self.write_quietly(octets).await
+    }
+
+    async fn write_quietly(&mut self, octets: &[u8]) -> Result<(), Ended> {
+        let wire = self.wire.as_mut().expect("a session writes before its end");
+        wire.write(octets).await.map_err(|error| broken(&error))
+    }
+}
+
+fn broken(error: &io::Error) -> Ended {
+    Ended::Broken(error.to_string())
+}
+
+/// Where the data end, behind their dot (RFC 5321 4.1.1.4); the first `searched` octets had no end.
+fn end_of_data(octets: &[u8], searched: usize) -> Option<usize> {
+    const END: &[u8] = b"\r\n.\r\n";
+    if octets.starts_with(&END[2..]) {
+        return Some(3);
+    }
+    let from = searched.saturating_sub(END.len() - 1);
+    let at = memchr::memmem::find(&octets[from..], END)?;
+    Some(from + at + END.len())
+}
