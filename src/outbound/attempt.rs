@@ -115,8 +115,8 @@ impl<B: Bodies> Courier<B> {
         })
     }
 
-    /// The addresses of a host that may be dialled: at least one.
-    async fn addresses(&self, host: &HostName, configured: bool) -> Result<Vec<IpAddr>, Trouble> {
+    /// The addresses of one of the hosts that may be dialled: at least one.
+    async fn addresses(&self, hosts: &Hosts, host: &HostName) -> Result<Vec<IpAddr>, Trouble> {
         let found = match host {
             HostName::Address(address) => Found::Records(vec![*address]),
             HostName::Name(name) => self.dns.addresses(name).await.0,
@@ -132,7 +132,7 @@ impl<B: Bodies> Courier<B> {
                 return Err(Trouble::Passing(unresolved(&detail)));
             }
         };
-        let denied: &[_] = if configured {
+        let denied: &[_] = if hosts.configured {
             &[]
         } else {
             &self.config.deny_networks
@@ -157,7 +157,7 @@ impl<B: Bodies> Attempt<'_, B> {
                 self.tally.cut_short();
                 return;
             }
-            match self.courier.addresses(host, hosts.configured).await {
+            match self.courier.addresses(hosts, host).await {
                 Ok(addresses) => {
                     hosts_left -= 1;
                     self.try_host(host, hosts.port, &addresses).await;
@@ -328,3 +328,6 @@ fn unreadable(error: &CarryError) -> Settled {
         },
     }
 }
+
+#[cfg(test)]
+mod loopback_tests;

@@ -142,12 +142,11 @@ async fn send_piece(
             Err(ConnectionError::Refused(reply.to_reply()))
         }
     };
-    if let Err(error @ ConnectionError::Lost { .. }) = &sent {
-        tracing::trace!(%error, "the host may have said why");
-        if let Ok(Some(reply)) = wire.reply_at_hand().await {
-            // A success can't be meant for a message that was not sent whole.
-            let _ = transaction.replied_early(&reply);
-        }
+    if matches!(sent, Err(ConnectionError::Lost { .. }))
+        && let Ok(Some(reply)) = wire.reply_at_hand().await
+    {
+        // A refusal before it closed counts; a success can't be meant for half a message.
+        let _ = transaction.replied_early(&reply);
     }
     Ok(sent?)
 }

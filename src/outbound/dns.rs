@@ -19,7 +19,7 @@ use hickory_resolver::lookup::Lookup;
 use hickory_resolver::net::runtime::TokioRuntimeProvider;
 use hickory_resolver::net::{DnsError, NetError, NoRecords};
 use hickory_resolver::proto::op::ResponseCode;
-use hickory_resolver::proto::rr::{Name, RData, RecordType};
+use hickory_resolver::proto::rr::{Name, RData, Record, RecordType};
 
 use crate::config::DeliveryConfig;
 use crate::mail::Domain;
@@ -212,7 +212,7 @@ impl<T> Answer<T> {
 }
 
 fn no_answer(within: Duration) -> String {
-    format!("no answer within {within:?} (SMTP_DNS_TIMEOUT)")
+    format!("no answer within {within:.1?} (SMTP_DNS_TIMEOUT)")
 }
 
 /// As `resolv.conf` names them.
@@ -248,33 +248,27 @@ fn resolver_of(server: SocketAddr, timeout: Duration) -> Result<TokioResolver, N
     builder.build()
 }
 
-/// Takes the records of the name itself, or of what its CNAMEs lead to; never another's.
+/// Takes the records of the name itself, or of what its CNAMEs lead to; never another's. When the
+/// end of a chain came out of the resolver's cache, the CNAMEs before it are missing, and the
+/// question that it answers is the last of the chain.
 fn read_lookup<T>(
     lookup: &Lookup,
     name: &Name,
     kind: RecordType,
     read: impl Fn(&RData) -> Option<T>,
 ) -> Answer<T> {
-    let mut owner = name;
-    for _ in 0..CNAME_CHAIN_MAX {
-        let alias = lookup
-            .answers()
-            .iter()
-            .find_map(|record| match &record.data {
-                RData::CNAME(target) if record.name == *owner => Some(&target.0),
-                _ => None,
-            });
-        match alias {
-            Some(target) if kind != RecordType::CNAME => owner = target,
-            Some(_) | None => break,
-        }
+    let of_kind = |record: &&Record| record.record_type() == kind;
+    let records_from = |start: &Name| -> Vec<T> {
+        let owner = end_of_chain(lookup.answers(), start, kind);
+        let of_owner = |record: &&Record| record.name == *owner;
+        let records = lookup.answers().iter().filter(of_kind).filter(of_owner);
+        records.filter_map(|record| read(&record.data)).collect()
+    };
+    let mut records = records_from(name);
+    if records.is_empty() {
+        records = records_from(lookup.query().name());
     }
-    let of_kind = lookup.answers().iter().filter(|r| r.record_type() == kind);
-    let any = of_kind.clone().count() > 0;
-    let records: Vec<T> = of_kind
-        .filter(|record| record.name == *owner)
-        .filter_map(|record| read(&record.data))
-        .collect();
+    let any = lookup.answers().iter().any(|record| of_kind(&record));
     let ttl = lookup
         .valid_until()
         .saturating_duration_since(Instant::now());
@@ -291,6 +285,22 @@ fn read_lookup<T>(
             confirmed: false,
         },
     }
+}
+
+/// Where the CNAMEs among `records` lead from `start`.
+fn end_of_chain<'a>(records: &'a [Record], start: &'a Name, kind: RecordType) -> &'a Name {
+    let mut owner = start;
+    for _ in 0..CNAME_CHAIN_MAX {
+        let alias = records.iter().find_map(|record| match &record.data {
+            RData::CNAME(target) if record.name == *owner => Some(&target.0),
+            _ => None,
+        });
+        match alias {
+            Some(target) if kind != RecordType::CNAME => owner = target,
+            Some(_) | None => break,
+        }
+    }
+    owner
 }
 
 fn read_error<T>(error: NetError, waited: Duration) -> Answer<T> {
@@ -343,3 +353,6 @@ fn both_families(six: Answer<IpAddr>, four: Answer<IpAddr>) -> (Found<IpAddr>, D
         (Found::NoData | Found::NxDomain, Found::NoData | Found::NxDomain) => (Found::NoData, ttl),
     }
 }
+
+#[cfg(test)]
+mod tests;

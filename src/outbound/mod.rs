@@ -13,6 +13,8 @@ mod carry;
 mod connection;
 mod connection_error;
 mod dns;
+#[cfg(test)]
+mod loopback;
 mod mx;
 mod route;
 mod tally;

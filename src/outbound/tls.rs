@@ -161,7 +161,9 @@ fn certificate_fault(error: &CertificateError) -> TlsFault {
         CertificateError::NotValidForName | CertificateError::NotValidForNameContext { .. } => {
             TlsFault::NameMismatch
         }
-        CertificateError::UnknownIssuer => TlsFault::UnknownIssuer,
+        // The latter: we know an issuer of that name, but with another key. That is another issuer,
+        // or one whose new certificate we lack.
+        CertificateError::UnknownIssuer | CertificateError::BadSignature => TlsFault::UnknownIssuer,
         other => TlsFault::Certificate(shown(other)),
     }
 }
@@ -192,7 +194,8 @@ mod tests {
         check(CertificateError::NotValidForName.into(), "name mismatch");
         check(CertificateError::UnknownIssuer.into(), "unknown issuer");
         check(CertificateError::UnknownIssuer.into(), "SMTP_TLS_CA_FILE");
-        check(CertificateError::BadSignature.into(), "mended");
+        check(CertificateError::BadSignature.into(), "unknown issuer");
+        check(CertificateError::Revoked.into(), "mended");
         check(rustls::Error::NoCertificatesPresented, "handshake failed");
         let text = "a\r\nb".to_owned();
         check(rustls::Error::General(text), "a??b");

@@ -6,7 +6,7 @@ use std::panic::Location;
 
 use tokio::net::{TcpSocket, TcpStream};
 
-use super::client::Client;
+use super::client::{Client, Rules};
 use super::deadline::{Here, within};
 use super::mail::Mail;
 use super::submission::Submission;
@@ -18,17 +18,17 @@ use super::wire::Wire;
 pub struct Dial {
     to: SocketAddr,
     from: Option<IpAddr>,
-    strict: bool,
+    rules: Rules,
     party: String,
     timeline: Timeline,
 }
 
 impl Dial {
-    pub(super) fn new(to: SocketAddr, party: String, timeline: Timeline) -> Dial {
+    pub(super) fn new(to: SocketAddr, party: String, rules: Rules, timeline: Timeline) -> Dial {
         Dial {
             to,
             from: None,
-            strict: true,
+            rules,
             party,
             timeline,
         }
@@ -42,10 +42,11 @@ impl Dial {
         self
     }
 
-    /// Calls somebody else than the relay.
+    /// Calls somebody else than the relay, who need not use enhanced status codes.
     #[must_use]
     pub fn to(mut self, address: SocketAddr) -> Dial {
         self.to = address;
+        self.rules = Rules::OfLines;
         self
     }
 
@@ -66,7 +67,7 @@ impl Dial {
     /// Doesn't check that replies keep the rules.
     #[must_use]
     pub fn lenient(mut self) -> Dial {
-        self.strict = false;
+        self.rules = Rules::Any;
         self
     }
 
@@ -151,7 +152,7 @@ impl Dial {
                     &self.party,
                     &format!("connects from {local} to {}", self.to),
                 );
-                Ok(Client::new(wire, self.party, self.strict, self.timeline))
+                Ok(Client::new(wire, self.party, self.rules, self.timeline))
             }
             Err(error) => {
                 let what = format!("no connection to {}: {error}", self.to);

@@ -144,7 +144,9 @@ impl Relay {
 
     /// Sends a signal and doesn't wait for what it does.
     pub fn signal(&self, signal: Signal) {
-        self.timeline.note("relay", &format!("gets {signal:?}"));
+        let name = format!("{signal:?}");
+        self.timeline
+            .note("relay", &format!("gets {}", name.trim_matches('"')));
         kill_process(self.pid(), signal).expect("the relay runs");
     }
 
@@ -306,8 +308,9 @@ impl Relay {
         command.stdin(Stdio::null());
         command.stdout(Stdio::piped()).stderr(Stdio::piped());
         let mut child = command.spawn().expect("the binary can be started");
+        let id = child.id().unwrap_or_default(); // there is one until it is waited for
         self.timeline
-            .note("relay", &format!("starts as process {:?}", child.id()));
+            .note("relay", &format!("starts as process {id}"));
         let stdout = child.stdout.take().expect("piped above");
         let stderr = child.stderr.take().expect("piped above");
         let output = vec![

@@ -11,6 +11,7 @@ use std::sync::{Mutex, PoisonError};
 use tempfile::TempDir;
 use tokio::sync::OnceCell;
 
+use super::client::Rules;
 use super::dial::Dial;
 use super::dns::Dns;
 use super::history::History;
@@ -101,6 +102,9 @@ impl World {
         Dial::new(
             self.relay.address(),
             format!("client {number}"),
+            Rules::OfTheRelay {
+                hostname: self.relay.variable("SMTP_HOSTNAME"),
+            },
             self.timeline.clone(),
         )
     }
@@ -309,7 +313,7 @@ impl Setup {
 
 impl IntoFuture for Setup {
     type Output = World;
-    type IntoFuture = Pin<Box<dyn Future<Output = World>>>;
+    type IntoFuture = Pin<Box<dyn Future<Output = World> + Send>>;
 
     #[track_caller]
     fn into_future(self) -> Self::IntoFuture {

@@ -105,3 +105,28 @@ async fn first_reply(greeting: crate::support::Answer) {
     let mx = world.remote("example.net").greeting([greeting]).await;
     world.client_of(&mx).connect().await.read_reply().await;
 }
+
+#[tokio::test]
+async fn the_relays_replies_need_an_enhanced_code_where_smtp_has_one() {
+    for (greeting, fine) in [
+        ("220 gp.test hi", true),
+        ("250 gp.test", true),
+        ("354 go", true),
+        ("250-2.0.0 ok\r\n250 and more", true),
+        ("554 5.7.1 no", true),
+        ("250 ok", false),
+        ("554 no", false),
+        ("554 4.7.1 no", false),
+    ] {
+        let read = tokio::spawn(async move {
+            let world = World::setup().without_relay().await;
+            world
+                .relay()
+                .set("SMTP_PORT", &world.delivery_port().to_string());
+            let plan = world.remote_without_dns().at("127.0.0.1");
+            let _relay = plan.greeting([greeting]).await;
+            world.client().connect().await.read_reply().await
+        });
+        assert_eq!(read.await.is_ok(), fine, "{greeting}");
+    }
+}

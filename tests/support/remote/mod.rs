@@ -10,6 +10,7 @@ mod plan;
 mod record;
 mod script;
 mod session;
+mod turn;
 
 use std::net::{IpAddr, SocketAddr};
 use std::panic::Location;

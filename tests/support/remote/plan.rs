@@ -204,7 +204,7 @@ impl<'w> RemotePlan<'w> {
 
 impl<'w> IntoFuture for RemotePlan<'w> {
     type Output = Remote;
-    type IntoFuture = Pin<Box<dyn Future<Output = Remote> + 'w>>;
+    type IntoFuture = Pin<Box<dyn Future<Output = Remote> + Send + 'w>>;
 
     fn into_future(self) -> Self::IntoFuture {
         Box::pin(self.start())
