@@ -21,6 +21,7 @@ use crate::observe::{Event, Events};
 use crate::queue::{Assignment, Outcome, Outcomes};
 use crate::smtp::client::verdict::answer_of;
 use crate::smtp::client::{Facts, Settled, Transaction, Verdict};
+use crate::store::ReadError;
 
 use super::carry::{Bodies, CarryError, carry};
 use super::connection::{Caller, Connection, remote_of};
@@ -316,12 +317,20 @@ fn outcome_of(settled: Settled) -> Outcome {
     }
 }
 
+/// Damage stays: the sender is told at once rather than after the lifetime. Other trouble of the
+/// store may pass.
 fn unreadable(error: &CarryError) -> Settled {
+    let (verdict, status) = match error {
+        CarryError::Body(ReadError::Damaged(_)) => (Verdict::Failed, EnhancedCode::permanent(3, 0)),
+        CarryError::Body(ReadError::Failed(_)) | CarryError::Connection(_) => {
+            (Verdict::Deferred, EnhancedCode::temporary(3, 0))
+        }
+    };
     Settled {
-        verdict: Verdict::Deferred,
+        verdict,
         answer: Answer {
             remote: None,
-            status: EnhancedCode::temporary(3, 0),
+            status,
             reason: Reason::Policy,
             reply: None,
             detail: error.to_string().into(),

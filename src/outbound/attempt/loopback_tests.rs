@@ -337,7 +337,7 @@ async fn a_damaged_body_never_gets_an_end_mark() {
     let outcomes = outcomes(&courier, &["a@d.test"]).await;
     assert_eq!(
         outcomes,
-        ["deferred 4.3.0 the stored message can't be read: damaged: wrong CRC"]
+        ["failed 5.3.0 the stored message can't be read: damaged: wrong CRC"]
     );
     assert_eq!(log.lines().last().unwrap(), "DATA");
 }
