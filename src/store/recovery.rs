@@ -42,6 +42,27 @@ struct Found {
     lines_mended: u64,
     released: u64,
     damaged: u64,
+    mended: Mended,
+}
+
+/// Changes that wait to be applied together: one by one they take several times as long.
+#[derive(Debug, Default)]
+struct Mended {
+    recipients: sled::Batch,
+    due: sled::Batch,
+    count: usize,
+}
+
+impl Mended {
+    /// A recipient that was changed goes before its place in line: cut off between them, the next
+    /// start makes the place, since it finds no clean stop.
+    fn apply(&mut self, trees: &Trees) -> Result<(), sled::Error> {
+        let Mended {
+            recipients, due, ..
+        } = std::mem::take(self);
+        trees.recipients.apply_batch(recipients)?;
+        trees.due.apply_batch(due)
+    }
 }
 
 impl Recovery<'_> {
@@ -100,8 +121,11 @@ impl Recovery<'_> {
                     found.damaged += 1;
                 }
             }
+            if found.mended.count >= BATCH {
+                found.mended.apply(self.trees)?;
+            }
         }
-        Ok(())
+        found.mended.apply(self.trees)
     }
 
     fn message(
@@ -133,14 +157,16 @@ impl Recovery<'_> {
                 && rcpt.state == (RecipientState::Held { by: HeldBy::Mode })
             {
                 rcpt.state = RecipientState::Queued { due: self.now };
-                self.trees
+                found
+                    .mended
                     .recipients
-                    .insert(&key, record::seal_recipient(&key, &rcpt))?;
+                    .insert(&*key, record::seal_recipient(&key, &rcpt));
                 found.released += 1;
             }
             open += u32::from(!rcpt.state.is_final());
             delta.recipient_added(rcpt.state.name());
-            found.lines_mended += u64::from(self.stand_in_line(id, &rcpt)?);
+            let mended = self.stand_in_line(id, &rcpt, found)?;
+            found.lines_mended += u64::from(mended);
         }
         if count != stored.recipients {
             let lost = stored.recipients.saturating_sub(count);
@@ -165,7 +191,12 @@ impl Recovery<'_> {
     }
 
     /// Whether the recipient's place in line had to be made.
-    fn stand_in_line(&self, id: QueueId, rcpt: &Recipient) -> Result<bool, sled::Error> {
+    fn stand_in_line(
+        &self,
+        id: QueueId,
+        rcpt: &Recipient,
+        found: &mut Found,
+    ) -> Result<bool, sled::Error> {
         let Some(item) = due_item(id, rcpt, self.destination_of) else {
             return Ok(false);
         };
@@ -173,7 +204,9 @@ impl Recovery<'_> {
         if self.trees.due.contains_key(&key)? {
             return Ok(false);
         }
-        self.trees.due.insert(key, &[]).map(|_| true)
+        found.mended.due.insert(key, &[]);
+        found.mended.count += 1;
+        Ok(true)
     }
 
     fn body_is_there(&self, stored: &StoredMessage) -> Result<bool, sled::Error> {
