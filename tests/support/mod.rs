@@ -38,6 +38,7 @@
 //! | DNS | `world.dns().mx(...)`, `.a(...)`, `.null_mx(...)`, `.troubles("example.net", MX, Trouble::ServFail)`, `.never_asked(...)` |
 //! | a dialogue | `let mut c = world.client().session().await;` `c.cmd("RCPT TO:<a@b>").await.expect("503 5.5.1");` |
 //! | the first octets | `let mut c = world.client().from("127.0.0.9").connect().await;` `c.read_reply().await.expect("554 5.7.1");` |
+//! | exactly these data | `c.up_to_data(&mail().to("a@b")).await;` `c.send_octets("x\r\n.\r\n").await;` `c.read_reply().await.expect(250);` |
 //! | segments | `c.send_octets(...)` one · `c.send_each_octet(...)` · `c.send_pieces(random.cut(...))` · `c.pipeline([...])` |
 //! | how it ends | `c.expect_closed().await` · `c.in_sync().await` · `c.half_close().await` · `c.reset()` |
 //! | a relay that may die meanwhile | `world.client().try_send(mail().to("a@b")).await` is `None` without a last reply |

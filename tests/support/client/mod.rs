@@ -156,6 +156,20 @@ impl Client {
         }
     }
 
+    /// The transaction up to the 354; what is sent next are the data. `mail`'s content is not used.
+    #[track_caller]
+    pub fn up_to_data(&mut self, mail: &Mail) -> impl Future<Output = ()> {
+        let here = Location::caller();
+        let mut lines = vec![mail.mail_line()];
+        lines.extend(mail.rcpt_lines());
+        async move {
+            for line in lines {
+                self.exchange(here, line).await.expect(250);
+            }
+            self.exchange(here, "DATA".to_owned()).await.expect(354);
+        }
+    }
+
     /// One transaction, command by command, as far as it comes.
     #[track_caller]
     pub fn send(&mut self, mail: Mail) -> impl Future<Output = Submission> {
