@@ -1,3 +1,8 @@
 //! What is seen on the wire, statement by statement; each test cites the numbers it shows.
 
+mod addresses;
+mod custody;
+mod data;
 mod first_mail;
+mod parameters;
+mod smuggling;
