@@ -12,6 +12,10 @@ const DEADLINE_SECONDS: u64 = 20;
 pub type Here = &'static Location<'static>;
 
 /// How long a single wait may take.
+#[expect(
+    clippy::disallowed_methods,
+    reason = "the suite has no config of its own"
+)]
 pub fn deadline() -> Duration {
     let seconds = std::env::var("TEST_DEADLINE_SECONDS")
         .ok()

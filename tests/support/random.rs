@@ -12,6 +12,10 @@ pub struct Random {
 
 impl Random {
     /// From `TEST_SEED`, or fresh.
+    #[expect(
+        clippy::disallowed_methods,
+        reason = "the suite has no config of its own"
+    )]
     pub fn new() -> Random {
         match std::env::var("TEST_SEED") {
             Ok(text) => Random::from_seed(text.parse().expect("TEST_SEED is a decimal number")),
