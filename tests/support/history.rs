@@ -107,7 +107,8 @@ impl History {
                 here,
                 |lines| {
                     let told = self.entries(lines, rcpt.as_deref());
-                    format!("{claims:?} in the history of {}; told: {told:?}", self.id)
+                    let whose = self.whose(rcpt.as_deref());
+                    format!("{claims:?} in the history of {whose}; told: {told:?}")
                 },
                 |lines| {
                     let told = self.entries(lines, rcpt.as_deref());
@@ -120,10 +121,15 @@ impl History {
             )
             .await;
         if let Err(told) = verdict {
-            panic!(
-                "{here}: the history of {} should be {claims:?}, and is {told:?}",
-                self.id
-            );
+            let whose = self.whose(rcpt.as_deref());
+            panic!("{here}: the history of {whose} should be {claims:?}, and is {told:?}");
+        }
+    }
+
+    fn whose(&self, rcpt: Option<&str>) -> String {
+        match rcpt {
+            Some(rcpt) => format!("{rcpt} of {}", self.id),
+            None => self.id.to_string(),
         }
     }
 

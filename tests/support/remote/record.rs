@@ -12,6 +12,8 @@ pub struct Connection {
     pub peer: SocketAddr,
     /// When.
     pub opened: Instant,
+    /// Whether octets came before the greeting was out.
+    pub spoke_first: bool,
     /// In order.
     pub commands: Vec<Command>,
     /// How the TLS handshake went, if there was one.

@@ -19,6 +19,7 @@ pub(super) async fn serve(host: Arc<Host>, stream: TcpStream, peer: SocketAddr) 
         number: 0,
         peer,
         opened,
+        spoke_first: false,
         commands: Vec::new(),
         handshake: None,
         ended: None,

@@ -63,8 +63,9 @@ impl Session<'_> {
         }
         if !self.inbox.is_empty() {
             self.host.connections.update(self.number, |c| {
-                if let Some(command) = c.commands.last_mut() {
-                    command.more_was_waiting = true;
+                match c.commands.last_mut() {
+                    Some(command) => command.more_was_waiting = true,
+                    None => c.spoke_first = true,
                 }
             });
         }
