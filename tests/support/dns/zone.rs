@@ -195,10 +195,29 @@ fn soa(below: &Name) -> Record {
     Record::from_rdata(zone, 0, RData::SOA(data))
 }
 
+/// `\DDD` in it stands for any octet (RFC 1035 5.1).
 fn name(text: &str) -> Name {
-    let mut name = Name::from_ascii(text)
+    let parsed = if text.contains('\\') {
+        Name::from_labels(text.trim_end_matches('.').split('.').map(octets_of_label))
+    } else {
+        Name::from_ascii(text)
+    };
+    let mut name = parsed
         .unwrap_or_else(|error| panic!("{text:?} is no DNS name: {error}"))
         .to_lowercase();
     name.set_fqdn(true);
     name
+}
+
+fn octets_of_label(label: &str) -> Vec<u8> {
+    let mut pieces = label.split('\\');
+    let mut octets = pieces.next().unwrap_or_default().as_bytes().to_vec();
+    for piece in pieces {
+        let escaped = piece.split_at_checked(3);
+        let escaped = escaped.and_then(|(digits, rest)| Some((digits.parse().ok()?, rest)));
+        let (octet, rest) = escaped.unwrap_or_else(|| panic!("{label:?} has no three digits"));
+        octets.push(octet);
+        octets.extend(rest.bytes());
+    }
+    octets
 }

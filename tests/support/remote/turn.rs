@@ -62,12 +62,12 @@ impl Session<'_> {
             let _ = wire.read_waiting(&mut self.inbox).await; // an error shows again at the next read
         }
         if !self.inbox.is_empty() {
-            self.host.connections.update(self.number, |c| {
-                match c.commands.last_mut() {
+            self.host
+                .connections
+                .update(self.number, |c| match c.commands.last_mut() {
                     Some(command) => command.more_was_waiting = true,
                     None => c.spoke_first = true,
-                }
-            });
+                });
         }
     }
 
