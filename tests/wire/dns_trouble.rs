@@ -62,7 +62,7 @@ async fn one_missing_name_of_several_is_never_final() {
 #[tokio::test]
 async fn what_dns_does_not_say_is_deferred_and_never_taken_for_a_no() {
     // W-13.05
-    let world = one_attempt().set("SMTP_DNS_TIMEOUT", "800ms").await;
+    let world = one_attempt().set("SMTP_DNS_TIMEOUT", "1500ms").await;
     let dns = world.dns();
     let own = world.remote_without_dns().await;
     let good = world.remote("first-host.test").preference(20).await;
