@@ -1,6 +1,9 @@
 //! Ports that belong to one test.
 
-use std::net::{Ipv6Addr, TcpListener, UdpSocket};
+use std::io;
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, UdpSocket};
+
+use socket2::{Domain, Socket, Type};
 
 use super::random::Random;
 
@@ -30,10 +33,9 @@ impl Port {
             let Ok(lock) = UdpSocket::bind(("127.255.255.254", number)) else {
                 continue; // another test's
             };
-            // Dual-stack, so it meets listeners of both families; closed again at once.
-            let probe = TcpListener::bind((Ipv6Addr::UNSPECIFIED, number))
-                .or_else(|_| TcpListener::bind(("0.0.0.0", number)));
-            if probe.is_ok() {
+            let meets_no_listener = bind_tcp(Ipv6Addr::UNSPECIFIED, number)
+                .or_else(|_| bind_tcp(Ipv4Addr::UNSPECIFIED, number));
+            if meets_no_listener.is_ok() {
                 return Port {
                     number,
                     _lock: lock,
@@ -47,6 +49,19 @@ impl Port {
     pub fn number(&self) -> u16 {
         self.number
     }
+}
+
+/// Binds and lets go again; on `::` it meets listeners of both families. It doesn't listen: a relay
+/// that another test is just starting holds every socket of this process until its exec, and a
+/// listener left there would be in the way of the one for which the port is reserved.
+fn bind_tcp(address: impl Into<IpAddr>, port: u16) -> io::Result<()> {
+    let address = SocketAddr::new(address.into(), port);
+    let socket = Socket::new(Domain::for_address(address), Type::STREAM, None)?;
+    socket.set_reuse_address(true)?; // as every listener here: only those that listen are met
+    if address.is_ipv6() {
+        socket.set_only_v6(false)?;
+    }
+    socket.bind(&address.into())
 }
 
 fn ephemeral_lowest() -> u16 {
