@@ -194,6 +194,8 @@ pub fn same_octets(got: impl AsRef<[u8]>, want: impl AsRef<[u8]>) {
 
 #[cfg(test)]
 mod tests {
+    use std::time::Instant;
+
     use super::{Message, Trace};
     use crate::support::remote::{End, Transaction};
 
@@ -253,6 +255,7 @@ mod tests {
             data: data.as_bytes().to_vec(),
             wire: Vec::new(),
             end: End::Accepted,
+            at: Instant::now(),
         })
     }
 }

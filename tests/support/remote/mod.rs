@@ -196,6 +196,23 @@ impl Remote {
         }
     }
 
+    /// Waits until `look` finds what it looks for in the transactions that came to DATA, which are
+    /// many: they are not copied. `what` finishes the sentence "waited for ...".
+    #[track_caller]
+    pub fn until<R>(
+        &self,
+        what: &str,
+        look: impl FnMut(&[Transaction]) -> Option<R>,
+    ) -> impl Future<Output = R> {
+        let here = Location::caller();
+        async move {
+            let describe = |list: &[Transaction]| {
+                format!("{what} at {}; got {} transactions", self.name(), list.len())
+            };
+            self.0.transactions.wait(here, describe, look).await
+        }
+    }
+
     /// Waits until `count` messages were accepted, and fails if there are more, now or when the test
     /// ends.
     #[track_caller]

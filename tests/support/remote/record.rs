@@ -95,6 +95,8 @@ pub struct Transaction {
     pub wire: Vec<u8>,
     /// What became of it.
     pub end: End,
+    /// When the end of the message had come, or the connection had ended within it.
+    pub at: Instant,
 }
 
 /// What became of a transaction that came to DATA.

@@ -293,6 +293,7 @@ impl Session<'_> {
             data,
             wire,
             end,
+            at: Instant::now(),
         })
     }
 
