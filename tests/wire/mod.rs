@@ -12,3 +12,6 @@ mod mx;
 mod odd_turn;
 mod outgoing_session;
 mod remote_replies;
+mod extensions;
+mod first_mail;
+mod outgoing_transaction;
