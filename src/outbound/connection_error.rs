@@ -6,7 +6,7 @@ use crate::mail::{Answer, EnhancedCode, Reason, Remote, Reply, ReplyClass};
 use crate::smtp::client::{Phase, ProtocolFault};
 
 use super::tally::Trouble;
-use super::tls::TlsFault;
+use super::tls::{MEND, TlsFault};
 
 /// The connection is of no use, or no more.
 #[derive(Debug, thiserror::Error)]
@@ -37,7 +37,7 @@ pub(super) enum ConnectionError {
     #[error("{0}")]
     Refused(Reply),
     /// It offered STARTTLS and then refused it.
-    #[error("the remote host offers STARTTLS and refuses it; its TLS must be mended")]
+    #[error("the remote host offers STARTTLS and refuses it; {MEND}")]
     StartTlsRefused(Reply),
     /// TLS did not come about, or not with a certificate that can be trusted.
     #[error("{0}")]
@@ -173,11 +173,13 @@ mod tests {
         // W-18.02
         check(
             &ConnectionError::StartTlsRefused(reply(554, "no")),
-            "deferred 4.7.4 554 no (the remote host offers STARTTLS and refuses it; its TLS must be mended)",
+            &format!(
+                "deferred 4.7.4 554 no (the remote host offers STARTTLS and refuses it; {MEND})"
+            ),
         );
         check(
             &ConnectionError::Tls(TlsFault::Expired),
-            "deferred 4.7.5 certificate expired; the remote host's certificate must be mended",
+            &format!("deferred 4.7.5 certificate expired; {MEND}"),
         );
     }
 }

@@ -43,7 +43,7 @@ pub(super) enum TlsFault {
     #[error("certificate expired; {MEND}")]
     Expired,
     /// The certificate's time has not begun.
-    #[error("certificate not valid yet; {MEND}, or our clock set")]
+    #[error("certificate not valid yet, or our clock is wrong; {MEND}")]
     NotYetValid,
     /// The certificate is for other names.
     #[error("certificate name mismatch; {MEND}")]
@@ -57,11 +57,14 @@ pub(super) enum TlsFault {
     #[error("certificate invalid ({0}); {MEND}")]
     Certificate(Box<str>),
     /// No TLS came about.
-    #[error("TLS handshake failed ({0}); the remote host's TLS must be mended")]
+    #[error("TLS handshake failed ({0}); {MEND}")]
     Handshake(Box<str>),
 }
 
-const MEND: &str = "the remote host's certificate must be mended";
+/// What there is to do about a host whose TLS is no good. It names the setting that keeps mail from
+/// such a host, although there is nothing else yet to set it to.
+pub(super) const MEND: &str = "the remote host must mend it; until then SMTP_TLS_POLICY valid (this version has no \
+     other) sends no mail there";
 
 /// Sets the client up. Reads the trusted roots, so it blocks.
 pub(super) fn connector(ca_file: Option<&Path>) -> Result<TlsConnector, TlsSetupError> {
@@ -191,11 +194,12 @@ mod tests {
     fn faults_are_named_and_say_what_would_change_them() {
         // W-18.02
         check(CertificateError::Expired.into(), "expired");
+        check(CertificateError::Expired.into(), "SMTP_TLS_POLICY");
         check(CertificateError::NotValidForName.into(), "name mismatch");
         check(CertificateError::UnknownIssuer.into(), "unknown issuer");
         check(CertificateError::UnknownIssuer.into(), "SMTP_TLS_CA_FILE");
         check(CertificateError::BadSignature.into(), "unknown issuer");
-        check(CertificateError::Revoked.into(), "mended");
+        check(CertificateError::Revoked.into(), "SMTP_TLS_POLICY");
         check(rustls::Error::NoCertificatesPresented, "handshake failed");
         let text = "a\r\nb".to_owned();
         check(rustls::Error::General(text), "a??b");
