@@ -14,4 +14,5 @@ mod outgoing_session;
 mod remote_replies;
 mod extensions;
 mod first_mail;
+mod outgoing_tls;
 mod outgoing_transaction;
