@@ -136,10 +136,22 @@ impl Dial {
     pub fn try_send(self, mail: Mail) -> impl Future<Output = Option<Submission>> {
         let here = Location::caller();
         async move {
-            let mut client = self.try_dial(here).await.ok()?;
-            client.try_hello(here).await.ok()?;
+            let mut client = self.try_session_from(here).await?;
             client.try_send(mail).await.ok()
         }
+    }
+
+    /// As [`Dial::session`], for a relay that may be dead or die meanwhile: `None` if it doesn't come
+    /// as far as the reply to EHLO.
+    #[track_caller]
+    pub fn try_session(self) -> impl Future<Output = Option<Client>> {
+        self.try_session_from(Location::caller())
+    }
+
+    async fn try_session_from(self, here: Here) -> Option<Client> {
+        let mut client = self.try_dial(here).await.ok()?;
+        client.try_hello(here).await.ok()?;
+        Some(client)
     }
 
     async fn try_dial(self, here: Here) -> Result<Client, (SocketAddr, io::Error)> {

@@ -35,7 +35,8 @@ pub struct Trace {
 }
 
 impl Message {
-    pub(super) fn new(transaction: Transaction) -> Message {
+    /// What a transaction brought.
+    pub fn new(transaction: Transaction) -> Message {
         let (header, length) = Fields::parse(&transaction.data);
         let rest = &transaction.data[length..];
         let body_at = length + if rest.starts_with(b"\r\n") { 2 } else { 0 };

@@ -142,6 +142,11 @@ impl Remote {
         self.0.transactions.all()
     }
 
+    /// How many they are.
+    pub fn transactions_so_far(&self) -> usize {
+        self.0.transactions.read(<[_]>::len)
+    }
+
     /// Every message that was accepted.
     pub fn messages(&self) -> Vec<Message> {
         let all = |list: &[Transaction]| accepted(list).cloned().map(Message::new).collect();
