@@ -4,6 +4,7 @@
 mod crash;
 mod fairness;
 mod house;
+mod interop;
 mod support;
 mod support_works;
 mod wire;
