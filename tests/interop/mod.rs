@@ -8,4 +8,6 @@ mod program;
 mod python_email;
 mod smtp_sink;
 mod smtp_source;
+mod strace;
 mod swaks;
+mod system_calls;

@@ -242,7 +242,9 @@ impl Relay {
         PathBuf::from(format!("/proc/{}/{file}", self.pid().as_raw_nonzero()))
     }
 
-    fn pid(&self) -> Pid {
+    /// Its process id.
+    #[track_caller]
+    pub fn pid(&self) -> Pid {
         let process = self.process();
         let id = process.as_ref().and_then(|process| process.child.id());
         let id = id.and_then(|id| i32::try_from(id).ok());
