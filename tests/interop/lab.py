@@ -1,8 +1,17 @@
 """What the trials share: a relay to start and stop, clients that count what was acknowledged, and a
-remote host that counts what arrived. Standard library only; loopback addresses only."""
+remote host that counts what arrived. Standard library only; loopback addresses only.
+
+Relays and mounts belong to the Scratch in which they are made: however its block ends, it stops
+them, unmounts, and removes what is left. If it ends badly it shows the tails of the relays' logs."""
 import os, random, re, shutil, signal, socket, socketserver, subprocess, sys, tempfile, threading, time
 
-BINARY = os.environ.get("GOPHERPOST", "target/release/gopherpost")
+HERE = os.path.dirname(os.path.abspath(__file__))
+BINARY = os.path.abspath(os.environ.get("GOPHERPOST") or HERE + "/../../target/release/gopherpost")
+if not os.access(BINARY, os.X_OK):
+    sys.exit("no program at %s: cargo build --release --locked, or name one in GOPHERPOST" % BINARY)
+os.environ["PATH"] = os.environ.get("PATH", "/usr/bin:/bin") + ":/usr/sbin:/sbin"
+# What wants to end this process by SIGTERM, such as timeout(1), must not leave mounts behind.
+signal.signal(signal.SIGTERM, lambda *_: sys.exit("FAILED: ended by SIGTERM"))
 SEED = int(os.environ.get("SEED", random.randrange(1 << 32)))
 RNG = random.Random(SEED)
 
@@ -27,18 +36,47 @@ def wait_for(what, seconds, condition, pause=0.01):
     fail("not within %d s: %s" % (seconds, what))
 
 
+def need_root():
+    """First thing in a trial that mounts."""
+    if os.geteuid():
+        sys.exit("this trial mounts file systems and needs root")
+
+
 def free_port():
     with socket.socket() as s:
         s.bind(("127.0.0.1", 0))
         return s.getsockname()[1]
 
 
+class Scratch:
+    """A directory of its own, and everything in it that must end with it. One at a time."""
+
+    now = None
+
+    def __enter__(self):
+        self.path = tempfile.mkdtemp(prefix="gopherpost-trial-", dir=os.environ.get("SCRATCH"))
+        self.relays, self.images = [], []
+        Scratch.now = self
+        return self.path
+
+    def __exit__(self, kind, *_):
+        for relay in self.relays:
+            relay.kill()
+            if kind:
+                say("--- end of the log of a relay:\n" + relay.log_tail())
+        mounted = [image for image in self.images if not image.try_detach()]
+        for image in mounted:
+            say("can't unmount %s, it goes when nobody uses it any more" % image.mount)
+            sh("umount", "-l", image.mount, check=False)
+        shutil.rmtree(self.path, ignore_errors=True)
+
+
 class Relay:
     """The real binary on free ports. `spool` is its queue; further settings by keyword."""
 
-    def __init__(self, spool, log=None, **settings):
+    def __init__(self, spool, **settings):
         self.port, self.health = free_port(), free_port()
-        self.log = log or tempfile.NamedTemporaryFile(prefix="gopherpost-", suffix=".log", delete=False).name
+        self.log = tempfile.NamedTemporaryFile(prefix="relay-", suffix=".log", dir=Scratch.now.path, delete=False).name
         self.env = {
             "PATH": os.environ["PATH"],
             "SMTP_PORT": str(self.port),
@@ -54,18 +92,19 @@ class Relay:
         }
         self.env.update(settings)
         self.process = None
+        Scratch.now.relays.append(self)
 
     def start(self, ready=30):
         self.started = time.monotonic()
-        out = open(self.log, "ab")
-        self.process = subprocess.Popen([os.path.abspath(BINARY)], env=self.env, cwd="/", stdin=subprocess.DEVNULL, stdout=out, stderr=out)
-        wait_for("the relay listens; its log is %s" % self.log, ready, self._listens, 0.005)
+        with open(self.log, "ab") as out:
+            self.process = subprocess.Popen([BINARY], env=self.env, cwd="/", stdin=subprocess.DEVNULL, stdout=out, stderr=out)
+        wait_for("the relay listens", ready, self._listens, 0.005)
         self.ready_after = time.monotonic() - self.started
         return self
 
     def _listens(self):
         if self.process.poll() is not None:
-            fail("the relay ended with %s:\n%s" % (self.process.returncode, self.log_tail()))
+            fail("the relay ended with %s" % self.process.returncode)
         try:
             socket.create_connection(("127.0.0.1", self.port), 1).close()
             return True
@@ -73,24 +112,32 @@ class Relay:
             return False
 
     def log_tail(self, lines=15):
-        return "".join(open(self.log, errors="replace").readlines()[-lines:])
+        with open(self.log, errors="replace") as log:
+            return "".join(log.readlines()[-lines:])
+
+    def logged(self, text):
+        """Whether a line of the log has this text."""
+        with open(self.log, errors="replace") as log:
+            return any(text in line for line in log)
 
     def signal(self, number):
         self.process.send_signal(number)
 
     def kill(self):
-        self.process.kill()
-        self.process.wait()
+        if self.process:
+            self.process.kill()
+            self.process.wait()
 
     def terminate(self, seconds=60):
         self.process.terminate()
         try:
             return self.process.wait(seconds)
         except subprocess.TimeoutExpired:
-            fail("SIGTERM did not end the relay:\n" + self.log_tail())
+            fail("SIGTERM did not end the relay within %d s" % seconds)
 
     def resident_mib(self, field="VmRSS"):
-        status = open("/proc/%d/status" % self.process.pid).read()
+        with open("/proc/%d/status" % self.process.pid) as file:
+            status = file.read()
         return int(re.search(field + r":\s+(\d+) kB", status).group(1)) / 1024
 
 
@@ -244,38 +291,43 @@ class Remote:
 
 
 def sh(*command, check=True):
-    done = subprocess.run(command, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
+    """Runs a command; its output. Fails if it fails, or takes over ten minutes."""
+    try:
+        done = subprocess.run(command, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, timeout=600)
+    except FileNotFoundError:
+        fail("%s is missing; .ci/run knows its package" % command[0])
+    except subprocess.TimeoutExpired:
+        fail("takes too long: " + " ".join(command))
     if check and done.returncode:
         fail("%s: %s" % (" ".join(command), done.stdout))
     return done.stdout
 
 
 class Image:
-    """A file system of its own in a file; needs root."""
+    """A file system of its own in a file; needs root. No block is reserved for root, since the relay
+    of a trial is root, and full must be full."""
 
     def __init__(self, directory, mib, options="commit=300"):
         self.file, self.mount, self.options = directory + "/image", directory + "/mnt", options
         os.makedirs(self.mount, exist_ok=True)
         with open(self.file, "wb") as f:
             f.truncate(mib << 20)
-        sh("mkfs.ext4", "-q", "-F", self.file)
+        sh("mkfs.ext4", "-q", "-F", "-m", "0", self.file)
+        Scratch.now.images.append(self)
         self.attach(self.file)
 
     def attach(self, file):
         sh("mount", "-o", "loop," + self.options, file, self.mount)
 
-    def detach(self):
+    def try_detach(self):
+        """Whether nothing is mounted there any more, after some patience with who still uses it."""
         for _ in range(100):
-            if "not mounted" in sh("umount", self.mount, check=False) or not os.path.ismount(self.mount):
-                return
-            time.sleep(0.1)
-        fail("can't unmount " + self.mount)
+            if not os.path.ismount(self.mount):
+                return True
+            sh("umount", self.mount, check=False)
+            time.sleep(0.02)
+        return not os.path.ismount(self.mount)
 
-
-class Scratch:
-    def __enter__(self):
-        self.path = tempfile.mkdtemp(prefix="gopherpost-trial-", dir=os.environ.get("SCRATCH"))
-        return self.path
-
-    def __exit__(self, *_):
-        shutil.rmtree(self.path, ignore_errors=True)
+    def detach(self):
+        if not self.try_detach():
+            fail("can't unmount " + self.mount)
