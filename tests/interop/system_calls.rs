@@ -89,7 +89,11 @@ impl SystemCalls {
             }
         }
         if !missing.is_empty() {
-            return Err(format!("not written before the 250: {missing:?}"));
+            let (count, all) = (missing.len(), message.pieces.len());
+            let first = missing[0];
+            return Err(format!(
+                "not written before the 250: {count} pieces of {all}, first {first:?}"
+            ));
         }
 
         for (file, written) in &last_writes {
