@@ -85,7 +85,7 @@ impl SystemCalls {
             let is_ours = write.target.starts_with(spool) && message.pieces.iter().any(holds);
             if is_ours && write.ended < reply.began {
                 last_writes.insert(&write.target, write.ended);
-                missing.retain(|piece| !holds(&piece));
+                missing.retain(|piece| !holds(piece));
             }
         }
         if !missing.is_empty() {
