@@ -111,7 +111,7 @@ class Relay:
         except OSError:
             return False
 
-    def log_tail(self, lines=15):
+    def log_tail(self, lines=6):
         with open(self.log, errors="replace") as log:
             return "".join(log.readlines()[-lines:])
 
