@@ -58,9 +58,10 @@ pub fn examine(sources: &Sources) -> Examination {
     let config = read(&mut reader);
     let open_relay_wanted = reader.value(&table::SMTP_ALLOW_OPEN_RELAY);
     relation::check(&mut reader, &config, open_relay_wanted);
+    unknown::check(&mut reader);
     let Reader {
         mut settings,
-        mut warnings,
+        warnings,
         problems,
         ..
     } = reader;
@@ -69,7 +70,6 @@ pub fn examine(sources: &Sources) -> Examination {
             .iter()
             .position(|about| about.name == setting.name)
     });
-    warnings.extend(unknown::warnings(sources));
     Examination {
         settings,
         warnings,

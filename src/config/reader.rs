@@ -80,6 +80,12 @@ impl<'a> Reader<'a> {
         setting.map_or("", |setting| &setting.shown)
     }
 
+    /// Every variable that was given, known or not, with its text.
+    pub(super) fn given_variables(&self) -> impl Iterator<Item = (&'a str, &'a str)> + use<'a> {
+        let given = self.sources.given.iter();
+        given.map(|(name, given)| (name.as_str(), given.value.as_str()))
+    }
+
     /// The text that holds for a variable: given, in a file, or the default.
     fn find(&self, about: &About) -> Result<Found, Problem> {
         let given = self.given(about.name, about.secret);

@@ -136,7 +136,7 @@ variables! {
         SMTP_MAX_CONNECTIONS: usize {
             default: Text("2000"),
             expected: "a number from 1 to 100000",
-            meaning: "Clients connected at one time. More are put off with 421 4.7.0.",
+            meaning: "Clients connected at one time. More are put off with 421 4.3.2.",
             parse: |text| number(text, 1..=CONNECTIONS_MAX),
         }
         SMTP_MAX_CONNECTIONS_PER_CLIENT: usize {
@@ -353,6 +353,16 @@ variables! {
 pub(super) struct Later {
     pub(super) name: &'static str,
     pub(super) secret: bool,
+    pub(super) lack: Lack,
+}
+
+/// What it means to set a variable that this version does not have.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Lack {
+    /// Something is missing, and mail goes the same way: a warning.
+    Tolerable,
+    /// Mail would leave less safely than asked, or elsewhere: a problem.
+    Unsafe,
 }
 
 /// Names that are reserved, so that setting one is told, and told as what it is.
@@ -361,7 +371,7 @@ pub(super) static LATER: &[Later] = &[
     later("SMTP_HEALTH_ALLOW_NETWORKS"),
     later("SMTP_CONTROL_SOCKET"),
     later("SMTP_DELAY_WARNING"),
-    later_secret("SMTP_AUTH_USERS"),
+    later("SMTP_AUTH_USERS").secret(),
     later("SMTP_AUTH_INSECURE"),
     later("SMTP_AUTH_ANYWHERE"),
     later("SMTP_TLS_DISABLE"),
@@ -369,27 +379,40 @@ pub(super) static LATER: &[Later] = &[
     later("SMTP_TLS_KEY"),
     later("SMTP_TLS_PORT"),
     later("SMTP_PROXY_NETWORKS"),
-    later("SMTP_SOURCE_ADDRESSES"),
-    later("SMTP_RELAY_USER"),
-    later_secret("SMTP_RELAY_PASSWORD"),
-    later("SMTP_ROUTES"),
-    later("SMTP_TLS_POLICY"),
-    later("SMTP_DKIM_SELECTOR"),
-    later("SMTP_DKIM_KEY_PATH"),
-    later_secret("SMTP_DKIM_PRIVATE_KEY"),
-    later("SMTP_DKIM_DOMAIN"),
-    later("SMTP_DKIM_KEYS"),
+    later("SMTP_SOURCE_ADDRESSES").needed(),
+    later("SMTP_RELAY_USER").needed(),
+    later("SMTP_RELAY_PASSWORD").secret().needed(),
+    later("SMTP_ROUTES").needed(),
+    later("SMTP_TLS_POLICY").needed(),
+    later("SMTP_DKIM_SELECTOR").needed(),
+    later("SMTP_DKIM_KEY_PATH").needed(),
+    later("SMTP_DKIM_PRIVATE_KEY").secret().needed(),
+    later("SMTP_DKIM_DOMAIN").needed(),
+    later("SMTP_DKIM_KEYS").needed(),
 ];
 
 const fn later(name: &'static str) -> Later {
     Later {
         name,
         secret: false,
+        lack: Lack::Tolerable,
     }
 }
 
-const fn later_secret(name: &'static str) -> Later {
-    Later { name, secret: true }
+impl Later {
+    const fn secret(self) -> Later {
+        Later {
+            secret: true,
+            ..self
+        }
+    }
+
+    const fn needed(self) -> Later {
+        Later {
+            lack: Lack::Unsafe,
+            ..self
+        }
+    }
 }
 
 #[cfg(test)]

@@ -1,47 +1,68 @@
-//! Variables of ours that nothing reads: a typing mistake should not go unnoticed.
+//! Variables of ours that nothing reads: a typing mistake should not go unnoticed, and a wish that
+//! this version can't grant should not be dropped where mail would suffer.
 
-use super::problem::{Warning, cut};
-use super::sources::Sources;
-use super::table::{ALL, LATER};
+use super::problem::{Problem, Warning, cut};
+use super::reader::Reader;
+use super::table::{ALL, LATER, Lack, Later};
 
 /// More of a name is not compared.
 const NAME_CHARS_MAX: usize = 64;
 const FILE_SUFFIX: &str = "_FILE";
 
-/// A warning for each variable that has no effect.
-pub(super) fn warnings(sources: &Sources) -> Vec<Warning> {
-    let names = sources.given.iter();
-    names
-        .filter_map(|(name, given)| warning(name, given.value.trim().is_empty()))
-        .collect()
+/// Adds a warning to the reader's for each variable that has no effect; a problem, if mail would
+/// leave less safely without that effect, or elsewhere.
+pub(super) fn check(r: &mut Reader<'_>) {
+    for (name, given) in r.given_variables() {
+        match finding(name, given.trim().is_empty()) {
+            Some(Finding::Warning(warning)) => r.warnings.push(warning),
+            Some(Finding::Problem(problem)) => r.problems.push(problem),
+            None => {}
+        }
+    }
 }
 
-fn warning(name: &str, is_empty: bool) -> Option<Warning> {
+enum Finding {
+    Warning(Warning),
+    Problem(Problem),
+}
+
+fn finding(name: &str, is_empty: bool) -> Option<Finding> {
     if known_now().any(|known| known == name) {
         return None;
     }
-    if known_later().any(|known| known == name) {
-        return (!is_empty).then(|| {
-            Warning::new(
-                format!("{name} is known, but not in this version: it has no effect"),
-                "remove it, or wait for a version that has it",
-            )
-        });
+    let mut later = LATER.iter();
+    if let Some(later) = later.find(|later| later.names().any(|known| known == name)) {
+        return (!is_empty).then(|| not_yet(name, later.lack));
     }
     if let Some(base) = name.strip_suffix(FILE_SUFFIX)
         && ALL.iter().any(|about| about.name == base)
     {
-        return Some(Warning::new(
+        return Some(Finding::Warning(Warning::new(
             format!("{name} has no effect: {base} is no secret"),
             format!("set {base} itself"),
-        ));
+        )));
     }
     let shown = cut(name);
     let nearest = nearest(name)?; // there is one, as the table is not empty
-    Some(Warning::new(
+    Some(Finding::Warning(Warning::new(
         format!("{shown} is unknown and has no effect"),
         format!("the nearest that is known is {nearest}"),
-    ))
+    )))
+}
+
+/// The value is not repeated: it may be a secret.
+fn not_yet(name: &str, lack: Lack) -> Finding {
+    match lack {
+        Lack::Tolerable => Finding::Warning(Warning::new(
+            format!("{name} is known, but not in this version: it has no effect"),
+            "remove it, or wait for a version that has it",
+        )),
+        Lack::Unsafe => Finding::Problem(Problem::at(
+            name,
+            "not in this version, and without its effect mail would leave less safely than asked, \
+             or elsewhere; remove it, or wait for a version that has it",
+        )),
+    }
 }
 
 fn known_now() -> impl Iterator<Item = String> {
@@ -50,12 +71,16 @@ fn known_now() -> impl Iterator<Item = String> {
 }
 
 fn known_later() -> impl Iterator<Item = String> {
-    LATER
-        .iter()
-        .flat_map(|later| with_file(later.name, later.secret))
+    LATER.iter().flat_map(Later::names)
 }
 
-fn with_file(name: &str, secret: bool) -> impl Iterator<Item = String> {
+impl Later {
+    fn names(&self) -> impl Iterator<Item = String> + use<> {
+        with_file(self.name, self.secret)
+    }
+}
+
+fn with_file(name: &'static str, secret: bool) -> impl Iterator<Item = String> {
     let in_file = secret.then(|| format!("{name}{FILE_SUFFIX}"));
     std::iter::once(name.to_owned()).chain(in_file)
 }
@@ -86,15 +111,23 @@ fn edit_distance(from: &str, to: &str) -> usize {
 
 #[cfg(test)]
 mod tests {
+    use super::super::sources::Sources;
     use super::*;
+
+    fn findings(name: &str, value: &str) -> (Vec<String>, Vec<String>) {
+        let sources = Sources::of([(name, value)]);
+        let mut reader = Reader::new(&sources);
+        super::check(&mut reader);
+        let warnings = reader.warnings.iter().map(ToString::to_string);
+        let problems = reader.problems.iter().map(ToString::to_string);
+        (warnings.collect(), problems.collect())
+    }
 
     #[track_caller]
     fn check(name: &str, value: &str, want: &[&str]) {
-        let got: Vec<String> = warnings(&Sources::of([(name, value)]))
-            .iter()
-            .map(ToString::to_string)
-            .collect();
-        assert_eq!(got, want);
+        let (warnings, problems) = findings(name, value);
+        assert_eq!(warnings, want);
+        assert_eq!(problems, [""; 0]);
     }
 
     #[test]
@@ -130,9 +163,35 @@ mod tests {
             check(name, "x", &[&want]);
             check(name, "", &[]);
         };
-        later("SMTP_TLS_POLICY");
-        later("SMTP_RELAY_PASSWORD");
-        later("SMTP_RELAY_PASSWORD_FILE");
+        later("SMTP_DEBUG");
+        later("SMTP_TLS_CERT");
+        later("SMTP_AUTH_USERS");
+        later("SMTP_AUTH_USERS_FILE");
+    }
+
+    #[test]
+    fn a_lack_that_mail_would_suffer_from_is_a_problem() {
+        for name in [
+            "SMTP_TLS_POLICY",
+            "SMTP_ROUTES",
+            "SMTP_RELAY_USER",
+            "SMTP_RELAY_PASSWORD",
+            "SMTP_RELAY_PASSWORD_FILE",
+            "SMTP_SOURCE_ADDRESSES",
+            "SMTP_DKIM_SELECTOR",
+            "SMTP_DKIM_KEY_PATH",
+            "SMTP_DKIM_PRIVATE_KEY",
+            "SMTP_DKIM_PRIVATE_KEY_FILE",
+            "SMTP_DKIM_DOMAIN",
+            "SMTP_DKIM_KEYS",
+        ] {
+            let want = format!(
+                "{name}: not in this version, and without its effect mail would leave less safely \
+                 than asked, or elsewhere; remove it, or wait for a version that has it"
+            );
+            assert_eq!(findings(name, "hunter2"), (vec![], vec![want]));
+            check(name, " ", &[]);
+        }
     }
 
     #[test]
@@ -144,8 +203,8 @@ mod tests {
     #[test]
     fn a_name_without_end_is_cut() {
         let name = format!("SMTP_{}", "X".repeat(100_000));
-        let warnings = warnings(&Sources::of([(name.as_str(), "x")]));
-        assert!(warnings[0].to_string().len() < 400);
+        let (warnings, _) = findings(&name, "x");
+        assert!(warnings[0].len() < 400);
     }
 
     #[track_caller]
