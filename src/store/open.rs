@@ -133,11 +133,7 @@ impl QueueDirectory {
         remove_directory(&self.copy()).map_err(fail)?;
         private_directory(&path).map_err(fail)?;
         let mut trees = self.open_trees()?;
-        let found = self.schema(&trees)?;
-        if found > migrations::SCHEMA {
-            return Err(self.newer(found));
-        }
-        self.migrate(&trees, found, events)?;
+        self.migrate(&trees, events)?;
         if let Some(copied) = self.compact(&trees, events) {
             drop(trees);
             trees = copied
@@ -155,6 +151,7 @@ impl QueueDirectory {
         Ok(trees)
     }
 
+    /// Opens the database, writes nothing if its schema is newer, and shows that its flush is real.
     fn open_trees(&self) -> Result<Trees, OpenError> {
         let before = super::durable_flush::flush_count();
         let trees = Trees::open(&self.database()).map_err(|trouble| match trouble {
@@ -163,6 +160,10 @@ impl QueueDirectory {
             },
             SledTrouble::Failed(error) => self.database_error(error),
         })?;
+        let found = self.schema(&trees)?;
+        if found > migrations::SCHEMA {
+            return Err(self.newer(found));
+        }
         trees.probe().map_err(|error| self.database_error(error))?;
         if super::durable_flush::flush_count() == before {
             return Err(OpenError::FlushNotReal {
@@ -186,25 +187,32 @@ impl QueueDirectory {
         }
     }
 
-    fn migrate(&self, trees: &Trees, found: u32, events: &Events) -> Result<(), OpenError> {
+    /// The schema file goes first: whatever ends this midway, it never says less than the database.
+    fn migrate(&self, trees: &Trees, events: &Events) -> Result<(), OpenError> {
+        let found = self.schema(trees)?;
         for step in migrations::ALL.iter().filter(|step| step.to > found) {
             events.emit(&Event::Migrated {
                 to: step.to,
                 what: step.what,
             });
+            self.tell_schema(step.to)?;
             (step.run)(&trees.db)
                 .and_then(|()| trees.meta.insert("schema", &step.to.to_be_bytes()))
                 .and_then(|_| trees.db.flush())
                 .map_err(|error| self.database_error(error))?;
         }
-        if self.schema_file() != Some(migrations::SCHEMA) {
-            self.write_schema_file()
-                .map_err(|error| OpenError::Directory {
-                    path: self.path.join("schema"),
-                    error,
-                })?;
+        self.tell_schema(migrations::SCHEMA)
+    }
+
+    fn tell_schema(&self, schema: u32) -> Result<(), OpenError> {
+        if self.schema_file() == Some(schema) {
+            return Ok(());
         }
-        Ok(())
+        self.write_schema_file(schema)
+            .map_err(|error| OpenError::Directory {
+                path: self.path.join("schema"),
+                error,
+            })
     }
 
     /// The version as a plain file beside the database: merely opening sled writes to it, and a
@@ -217,7 +225,7 @@ impl QueueDirectory {
             .ok()
     }
 
-    fn write_schema_file(&self) -> io::Result<()> {
+    fn write_schema_file(&self, schema: u32) -> io::Result<()> {
         let new = self.path.join("schema.new");
         let mut file = OpenOptions::new()
             .create(true)
@@ -225,9 +233,10 @@ impl QueueDirectory {
             .write(true)
             .mode(0o600)
             .open(&new)?;
-        writeln!(file, "{}", migrations::SCHEMA)?;
+        writeln!(file, "{schema}")?;
         file.sync_all()?;
-        std::fs::rename(new, self.path.join("schema"))
+        std::fs::rename(new, self.path.join("schema"))?;
+        File::open(&self.path)?.sync_all()
     }
 
     /// sled syncs no directory: without this a new database could be gone after a power cut.
