@@ -56,11 +56,6 @@ pub fn run(config: &Config, warnings: &[Warning]) -> Result<(), ServiceError> {
     rustix::process::umask(FileMode::RWXG | FileMode::RWXO);
     let _log = start_log(&config.log)?;
     let events = Events::default();
-    events.emit(&Event::Started {
-        version: env!("CARGO_PKG_VERSION"),
-        hostname: config.hostname.as_str(),
-        mode: mode_name(config.mode),
-    });
     for warning in warnings {
         events.emit(&Event::Warning {
             what: &warning.what,
@@ -110,6 +105,12 @@ async fn serve(config: &Config, store: &Store, events: &Events) -> Result<(), Se
     let inbound = Inbound::bind(config, store.clone(), events.clone(), lookup)?;
     let deliver = Arc::new(outbound.clone());
     let queue = Queue::new(config, store.clone(), deliver, events.clone());
+    // Not before: whatever could stop the start has been passed.
+    events.emit(&Event::Started {
+        version: env!("CARGO_PKG_VERSION"),
+        hostname: config.hostname.as_str(),
+        mode: mode_name(config.mode),
+    });
 
     let (stop, accepting) = (Stop::default(), CancellationToken::new());
     let mut inbound = tokio::spawn(inbound.serve(accepting.clone()));
