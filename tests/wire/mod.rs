@@ -16,3 +16,6 @@ mod extensions;
 mod first_mail;
 mod outgoing_tls;
 mod outgoing_transaction;
+mod access;
+mod first_mail;
+mod shutdown;
