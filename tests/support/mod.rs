@@ -37,6 +37,7 @@
 //! | TLS | `.tls(Certificate::Good)` or `Expired`, `WrongName`... · `.handshake(Handshake::Garbage)` · `.starttls(["454 4.7.0 no"])` |
 //! | DNS | `world.dns().mx(...)`, `.a(...)`, `.null_mx(...)`, `.troubles("example.net", MX, Trouble::ServFail)`, `.never_asked(...)` |
 //! | a dialogue | `let mut c = world.client().session().await;` `c.cmd("RCPT TO:<a@b>").await.expect("503 5.5.1");` |
+//! | many lines of it | `c.dialogue([("MAIL FROM:<a@b>", "250"), ("RCPT TO:<a@b>", "250"), ("DATA", "354")]).await;` |
 //! | the first octets | `let mut c = world.client().from("127.0.0.9").connect().await;` `c.read_reply().await.expect("554 5.7.1");` |
 //! | exactly these data | `c.up_to_data(&mail().to("a@b")).await;` `c.send_octets("x\r\n.\r\n").await;` `c.read_reply().await.expect(250);` |
 //! | segments | `c.send_octets(...)` one · `c.send_each_octet(...)` · `c.send_pieces(random.cut(...))` · `c.pipeline([...])` |

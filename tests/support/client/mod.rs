@@ -56,6 +56,24 @@ impl Client {
         async move { self.exchange(here, line).await }
     }
 
+    /// Says each line and fails, naming it, unless it gets its reply.
+    #[track_caller]
+    pub fn dialogue<'w>(
+        &mut self,
+        rows: impl IntoIterator<Item = (&'w str, &'w str)>,
+    ) -> impl Future<Output = ()> {
+        let here = Location::caller();
+        async move {
+            for (line, wanted) in rows {
+                let reply = self.exchange(here, line.to_owned()).await;
+                assert!(
+                    reply.is(wanted),
+                    "{here}: {line:?} should get \"{wanted}\", and got {reply}"
+                );
+            }
+        }
+    }
+
     /// Sends several command lines in one segment and reads their replies.
     #[track_caller]
     pub fn pipeline<'l>(
