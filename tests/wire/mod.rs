@@ -17,5 +17,8 @@ mod first_mail;
 mod outgoing_tls;
 mod outgoing_transaction;
 mod access;
+mod command_lines;
+mod commands;
 mod first_mail;
 mod shutdown;
+mod transactions;
