@@ -3,7 +3,7 @@
 use std::ops::RangeInclusive;
 use std::time::Duration;
 
-use super::value::{Parsed, Refusal};
+use super::refusal::{Parsed, Refusal};
 
 /// A whole number of digits alone, within `bounds`.
 pub(super) fn number<N>(text: &str, bounds: RangeInclusive<N>) -> Parsed<N>

@@ -13,6 +13,7 @@ mod network;
 mod problem;
 mod reader;
 mod reference;
+mod refusal;
 mod relation;
 mod relay_host;
 mod secret;

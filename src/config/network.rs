@@ -4,7 +4,8 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 use ipnet::{IpNet, Ipv4Net, Ipv6Net};
 
-use super::value::{Parsed, Refusal, list};
+use super::refusal::{Parsed, Refusal};
+use super::value::list;
 
 /// `10.0.0.0/8`, or an address as the network of itself alone. Bits behind the prefix are cleared,
 /// and an IPv4-mapped network becomes the IPv4 one: addresses are compared in that form.

@@ -3,10 +3,10 @@
 use std::path::PathBuf;
 
 use super::problem::{Problem, Warning, cut, one_line};
+use super::refusal::Refusal;
 use super::secret::MASK;
 use super::sources::{Origin, Sources};
 use super::table::WORKERS_MAX;
-use super::value::Refusal;
 use super::variable::{About, DefaultValue, Variable};
 
 /// A variable and what is in force for it, as it may be printed.
@@ -203,8 +203,9 @@ fn stand_in(default: DefaultValue) -> &'static str {
 mod tests {
     use std::path::Path;
 
+    use super::super::refusal::Parsed;
     use super::super::secret::Secret;
-    use super::super::value::{Parsed, optional, port};
+    use super::super::value::{optional, port};
     use super::super::variable::Section;
     use super::*;
 

@@ -2,8 +2,9 @@
 
 use std::net::{IpAddr, Ipv6Addr};
 
+use super::refusal::{Parsed, Refusal};
 use super::typed::{RelayHost, RelayName};
-use super::value::{self, Parsed, Refusal};
+use super::value;
 
 const DEFAULT_PORT: u16 = 25;
 

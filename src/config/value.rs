@@ -8,22 +8,9 @@ use tracing_subscriber::EnvFilter;
 use crate::mail::Domain;
 
 use super::amount::number;
+use super::refusal::{Parsed, Refusal};
 use super::sender_domain::SenderDomain;
 use super::typed::{LogFormat, Mode};
-
-/// What a parser gives back.
-pub(super) type Parsed<T> = Result<T, Refusal>;
-
-/// Why a text was not taken. What is expected instead is in the table, so most need no word.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) enum Refusal {
-    /// It is simply not what is expected.
-    Unexpected,
-    /// This part of it, or this property, is the trouble.
-    Because(String),
-    /// As [`Refusal::Because`], and the text may hold a password: it must not be repeated.
-    Unprintable(&'static str),
-}
 
 pub(super) fn boolean(text: &str) -> Parsed<bool> {
     match text {

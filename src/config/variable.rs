@@ -1,6 +1,6 @@
 //! What it means to be a variable.
 
-use super::value::Parsed;
+use super::refusal::Parsed;
 
 /// A variable with the parser into its typed value.
 pub(super) struct Variable<T> {

@@ -12,8 +12,9 @@ use crate::mail::{Destination, UnixMillis};
 use crate::observe::{Event, Events};
 use crate::store::{DueItem, ReadError, Store};
 
+use super::bounds::Bounds;
 use super::line::Ending;
-use super::lines::{Bounds, Claim, Lines, Step};
+use super::lines::{Claim, Lines, Step};
 use super::worker::Worker;
 use super::{Clock, Deliver, Stop};
 

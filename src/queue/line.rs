@@ -10,7 +10,7 @@ use std::time::Duration;
 
 use crate::mail::{QueueId, RecipientNo, UnixMillis};
 
-use super::lines::Bounds;
+use super::bounds::Bounds;
 
 /// First pause of a line after trouble; doubled each time up to [`PAUSE_MAX`].
 const PAUSE: Duration = Duration::from_secs(1);

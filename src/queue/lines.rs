@@ -10,24 +10,8 @@ use std::collections::{BTreeMap, BTreeSet, HashMap};
 use crate::mail::{Destination, QueueId, RecipientNo, UnixMillis};
 use crate::store::DueItem;
 
+use super::bounds::Bounds;
 use super::line::{Ending, Front, Line, Waiting};
-
-/// The limits that the lines keep.
-#[derive(Clone, Copy, Debug)]
-pub(super) struct Bounds {
-    /// Attempts at one time.
-    pub(super) total: usize,
-    /// Attempts of one destination at one time.
-    pub(super) destination: usize,
-    /// Items of a line that are held in memory.
-    pub(super) window: usize,
-    /// Recipients in one claim.
-    pub(super) group: usize,
-    /// Lines being read from the store at one time.
-    pub(super) reads: usize,
-    /// Items of a line that are kept aside until a restart.
-    pub(super) set_aside: usize,
-}
 
 /// Recipients of one message in one line, due at the same time: to be attempted together.
 #[derive(Clone, Debug, PartialEq, Eq)]

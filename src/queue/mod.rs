@@ -5,7 +5,9 @@
 
 mod admission;
 mod backoff;
+mod bounds;
 mod custody;
+mod decided;
 mod dispatcher;
 mod lifecycle;
 mod line;
@@ -36,9 +38,9 @@ use crate::mail::{Answer, Destination, Message, Recipient, RecipientNo, UnixMill
 use crate::observe::{Events, wall_clock};
 use crate::store::Store;
 
+use bounds::Bounds;
 use custody::Custody;
 use dispatcher::Dispatcher;
-use lines::Bounds;
 use recorder::Recorder;
 use sweeper::{Expiry, Sweeper};
 use worker::Worker;

@@ -2,10 +2,11 @@
 
 use std::time::Duration;
 
-use crate::mail::{Domain, Message, QueueId, Recipient, UnixMillis};
+use crate::mail::{Domain, Message, QueueId};
 use crate::observe::{Event, Events};
 use crate::store::{CommitError, RecipientChange, Store};
 
+use super::decided::Decided;
 use super::reporting::OwedReport;
 use super::{Clock, Report, Verdict};
 
@@ -23,36 +24,9 @@ pub(super) struct Recorder {
     pub(super) lifetime: Duration,
 }
 
-/// What was decided about one recipient.
-#[derive(Debug)]
-pub(super) struct Decided {
-    /// As it was read.
-    pub(super) before: Recipient,
-    /// As it is to be.
-    pub(super) after: Recipient,
-    /// Why.
-    pub(super) verdict: Verdict,
-}
-
 /// The store was closed before the verdicts were in it.
 #[derive(Debug)]
 pub(super) struct Unrecorded;
-
-impl Decided {
-    /// The verdict and what it makes of the recipient; `attempted` as in [`Verdict::apply`].
-    pub(super) fn new(
-        before: Recipient,
-        verdict: Verdict,
-        attempted: Option<UnixMillis>,
-    ) -> Decided {
-        let after = verdict.apply(&before, attempted);
-        Decided {
-            before,
-            after,
-            verdict,
-        }
-    }
-}
 
 impl Recorder {
     /// Tries until the verdicts about `message` are durable or the store is closed: what a remote

@@ -10,7 +10,7 @@ use crate::mail::{
 use crate::message::{Fate, ReportFacts, Reported, delivery_report};
 use crate::store::{CommitError, NewMessage, Store};
 
-use super::recorder::Decided;
+use super::decided::Decided;
 use super::{Report, Verdict};
 
 /// The report that the verdicts about one message call for: one for all of them, and none if none is

@@ -12,7 +12,8 @@ use crate::observe::{Event, Events};
 use crate::store::{Loaded, Store};
 
 use super::custody::Custody;
-use super::recorder::{Decided, Recorder, Unrecorded};
+use super::decided::Decided;
+use super::recorder::{Recorder, Unrecorded};
 use super::{Clock, Stop, overdue};
 
 /// Bodies that are moved to files in one step.

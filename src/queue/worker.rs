@@ -12,9 +12,10 @@ use crate::observe::{Event, Events};
 use crate::store::{Loaded, ReadError, Store};
 
 use super::custody::Custody;
+use super::decided::Decided;
 use super::line::Ending;
 use super::lines::Claim;
-use super::recorder::{Decided, Recorder, Unrecorded};
+use super::recorder::{Recorder, Unrecorded};
 use super::{Assignment, Clock, Deliver, Jitter, Outcome, Outcomes, RetryPolicy, after_attempt};
 
 /// What an attempt needs. One for all of them.
