@@ -223,13 +223,22 @@ impl Relay {
 
     /// Memory that it has in use, in octets (resident set).
     pub fn resident_octets(&self) -> u64 {
+        self.memory("VmRSS:")
+    }
+
+    /// The most that it ever had in use since its start, in octets (resident set).
+    pub fn peak_resident_octets(&self) -> u64 {
+        self.memory("VmHWM:")
+    }
+
+    fn memory(&self, which: &str) -> u64 {
         let status = std::fs::read_to_string(self.proc_path("status")).expect("the relay runs");
         let kibibytes = status
             .lines()
-            .find_map(|line| line.strip_prefix("VmRSS:"))
+            .find_map(|line| line.strip_prefix(which))
             .and_then(|rest| rest.trim().strip_suffix(" kB"))
             .and_then(|number| number.parse::<u64>().ok());
-        kibibytes.expect("the kernel tells VmRSS in kB") * 1024
+        kibibytes.expect("the kernel tells memory in kB") * 1024
     }
 
     /// Descriptors that it has open.

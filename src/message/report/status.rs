@@ -4,7 +4,7 @@ use super::part::Part;
 use super::spelling::{printable, typed};
 use super::words::span;
 use super::{Fate, ReportFacts, Reported};
-use crate::mail::{EnhancedClass, EnhancedCode};
+use crate::mail::{Answer, EnhancedClass, EnhancedCode, Reason, Remote};
 use crate::message::date::rfc5322_date;
 use crate::message::folding::append_folded;
 
@@ -47,7 +47,7 @@ fn append_recipient(out: &mut String, reported: &Reported<'_>, facts: &ReportFac
         status(reported),
     ));
     let answer = recipient.last_answer.as_ref();
-    if let Some(remote) = answer.and_then(|answer| answer.remote.as_ref()) {
+    if let Some(remote) = answer.and_then(reached) {
         let host = printable(&remote.host).replace(' ', "?");
         out.push_str(&format!("Remote-MTA: dns; {host}\r\n"));
     }
@@ -55,6 +55,21 @@ fn append_recipient(out: &mut String, reported: &Reported<'_>, facts: &ReportFac
     if let Some(at) = recipient.last_attempt {
         out.push_str(&format!("Last-Attempt-Date: {}\r\n", rfc5322_date(at)));
     }
+}
+
+/// The host that had a part in the answer: RFC 3464 2.3.5 wants none named that was not involved.
+/// Where nothing came back it may not even have been there, so the field stays away.
+fn reached(answer: &Answer) -> Option<&Remote> {
+    let involved = match answer.reason {
+        Reason::Dns | Reason::Connect | Reason::Timeout => answer.reply.is_some(),
+        Reason::None
+        | Reason::Tls
+        | Reason::Greylist
+        | Reason::Policy
+        | Reason::Remote
+        | Reason::Protocol => true,
+    };
+    answer.remote.as_ref().filter(|_| involved)
 }
 
 /// A failure has its answer's status in the permanent class, since nobody will try again.

@@ -423,6 +423,7 @@ fn no_words_or_names_of_others_do_either() {
     );
     assert_eq!(group.value("Status"), "5.7.5");
 
+    answer.reason = Reason::Tls;
     answer.remote = Some(Remote {
         host: hostile.into(),
         address: "192.0.2.25:25".parse().unwrap(),
@@ -433,6 +434,30 @@ fn no_words_or_names_of_others_do_either() {
             .value("Remote-MTA")
             .starts_with("dns; a??Action:?delivered")
     );
+}
+
+#[test]
+fn only_a_host_that_had_a_part_in_it_is_named() {
+    // W-22.02
+    #[track_caller]
+    fn check(reason: Reason, with_reply: bool, want: bool) {
+        let mut answer = reply(450, &[b"4.3.2 not now"]);
+        answer.reason = reason;
+        if !with_reply {
+            answer.reply = None;
+        }
+        let report = report_on(answer);
+        let named = memchr::memmem::find(&report, b"\r\nRemote-MTA: ").is_some();
+        assert_eq!(named, want, "{reason:?}");
+    }
+    check(Reason::Connect, false, false);
+    check(Reason::Timeout, false, false);
+    check(Reason::Dns, false, false);
+    check(Reason::Tls, false, true);
+    check(Reason::Policy, false, true);
+    check(Reason::Protocol, false, true);
+    check(Reason::Connect, true, true);
+    check(Reason::Remote, true, true);
 }
 
 #[test]

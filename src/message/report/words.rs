@@ -62,7 +62,8 @@ fn what_happened(reported: &Reported<'_>, answer: Option<&Answer>, lifetime: Dur
                 _ if answer.is_none() => "no attempt was made".to_owned(),
                 Some(remote) if has_reply => format!("the last answer, from {remote}"),
                 None if has_reply => "the last answer".to_owned(),
-                _ => "the last attempt failed".to_owned(),
+                Some(remote) => format!("the last attempt, at {remote}, failed"),
+                None => "the last attempt failed".to_owned(),
             };
             format!("Not taken within {}; {last}", span(lifetime))
         }

@@ -179,6 +179,32 @@ impl Remote {
         }
     }
 
+    /// Waits for the first accepted message that is wanted, taken before or not.
+    #[track_caller]
+    pub fn message_that(&self, wanted: impl Fn(&Message) -> bool) -> impl Future<Output = Message> {
+        let here = Location::caller();
+        async move {
+            let find = |list: &[Transaction]| {
+                let mut messages = accepted(list).cloned().map(Message::new);
+                messages.find(&wanted)
+            };
+            self.0
+                .transactions
+                .wait(
+                    here,
+                    |list| {
+                        format!(
+                            "a certain message at {}; got {}",
+                            self.name(),
+                            summary(list)
+                        )
+                    },
+                    find,
+                )
+                .await
+        }
+    }
+
     /// Waits until `count` transactions came to DATA, whatever became of them.
     #[track_caller]
     pub fn transactions_seen(&self, count: usize) -> impl Future<Output = Vec<Transaction>> {
