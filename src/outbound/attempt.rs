@@ -31,6 +31,7 @@ use super::mx::{Found, dialable, mail_hosts, unreachable, unresolved};
 use super::route::{Route, route_of};
 use super::tally::{Tally, Trouble};
 use super::tls::HostName;
+use super::wire::Wire;
 
 /// What all attempts share.
 pub(super) struct Courier<B> {
@@ -223,16 +224,25 @@ impl<B: Bodies> Attempt<'_, B> {
         let most = offered.recipients_max.unwrap_or(usize::MAX);
         let group = self.open.len().min(TRANSACTION_RECIPIENTS_MAX).min(most);
         let addresses: Vec<&Address> = self.open[..group].iter().map(|r| &r.address).collect();
-        let mut transaction = Transaction::new(
-            &self.message.envelope,
-            &addresses,
-            facts_of(self.message),
-            &offered,
-            &remote,
-        );
-        let wire = connection.wire();
+        let mut watched = Watched {
+            events: &self.courier.events,
+            message: self.message,
+            recipients: &self.open,
+            remote: &remote,
+            transaction: Some(Transaction::new(
+                &self.message.envelope,
+                &addresses,
+                facts_of(self.message),
+                &offered,
+                &remote,
+            )),
+        };
         let bodies = &self.courier.bodies;
-        let carried = carry(wire, &mut transaction, self.message, bodies).await;
+        let carried = watched.carry(connection.wire(), bodies).await;
+        let Some(transaction) = watched.transaction.take() else {
+            return Err(None); // it is taken only here
+        };
+        drop(watched);
 
         let doubtful: Vec<usize> = transaction.doubtful().collect();
         let closed_by = transaction.closed_by().cloned();
@@ -267,11 +277,7 @@ impl<B: Bodies> Attempt<'_, B> {
     /// The host may have the message, and we will never know. It is sent again, since the other way
     /// it might be lost.
     fn in_doubt(&self, to: &Recipient, error: &ConnectionError, remote: &Remote) -> Settled {
-        self.courier.events.emit(&Event::PossibleDuplicate {
-            id: self.message.id,
-            to: &to.address,
-            remote: &remote.to_string(),
-        });
+        tell_possible_duplicate(&self.courier.events, self.message, to, remote);
         let mut answer = error.answer(remote);
         answer.detail =
             format!("{error}; the host may have taken the message, which is sent again").into();
@@ -300,6 +306,42 @@ impl<B: Bodies> Attempt<'_, B> {
         let all = vec![Some(settled.clone()); self.open.len()];
         self.settle(all);
     }
+}
+
+/// A transaction under way. Dropped in the middle, as at the end of the grace at shutdown, it tells
+/// of those for whom the host may have the message.
+struct Watched<'a> {
+    events: &'a Events,
+    message: &'a Message,
+    /// At least those of the transaction, which come first.
+    recipients: &'a [&'a Recipient],
+    remote: &'a Remote,
+    transaction: Option<Transaction>,
+}
+
+impl Watched<'_> {
+    async fn carry<B: Bodies>(&mut self, wire: &mut Wire, bodies: &B) -> Result<(), CarryError> {
+        match &mut self.transaction {
+            Some(transaction) => carry(wire, transaction, self.message, bodies).await,
+            None => Ok(()),
+        }
+    }
+}
+
+impl Drop for Watched<'_> {
+    fn drop(&mut self) {
+        for at in self.transaction.iter().flat_map(Transaction::doubtful) {
+            tell_possible_duplicate(self.events, self.message, self.recipients[at], self.remote);
+        }
+    }
+}
+
+fn tell_possible_duplicate(events: &Events, message: &Message, to: &Recipient, remote: &Remote) {
+    events.emit(&Event::PossibleDuplicate {
+        id: message.id,
+        to: &to.address,
+        remote: &remote.to_string(),
+    });
 }
 
 fn facts_of(message: &Message) -> Facts {

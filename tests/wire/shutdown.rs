@@ -2,7 +2,7 @@
 
 use rustix::process::Signal;
 
-use crate::support::{Client, World, mail, stuffed};
+use crate::support::{Client, Phase, World, hang, mail, stuffed};
 
 #[tokio::test]
 async fn a_stop_says_goodbye_and_lets_transactions_end() {
@@ -65,4 +65,23 @@ async fn who_does_not_end_is_cut_off_when_the_grace_is_over() {
 async fn hears_goodbye(mut client: Client) {
     client.read_reply().await.expect("421 4.3.2");
     client.expect_closed().await;
+}
+
+#[tokio::test]
+async fn an_attempt_cut_off_behind_the_final_dot_is_told_as_a_possible_duplicate() {
+    // W-16.08
+    let world = World::setup().set("SMTP_SHUTDOWN_GRACE", "100ms").await;
+    let mx = world.remote("dest.test").dot([hang()]).await;
+    let id = world
+        .client()
+        .send(mail().to("ann@dest.test"))
+        .await
+        .accepted();
+    mx.saw("DATA").await;
+    mx.transactions_seen(1).await;
+    assert_eq!(world.relay().terminate().await.code(), Some(0));
+    world.log().tells_times("possible_duplicate", 1).await;
+    mx.answers(Phase::Dot, ["250 2.0.0 ok"]);
+    world.relay().start().await;
+    world.history(&id).event("delivered", "ann@dest.test").await;
 }
