@@ -3,9 +3,10 @@
 //! same; the version is written, durably, after each.
 
 mod m0001_first_schema;
+mod m0002_dsn_tls_auth;
 
 /// The schema that this program writes.
-pub(crate) const SCHEMA: u32 = 1;
+pub(crate) const SCHEMA: u32 = 2;
 
 /// One step.
 pub(crate) struct Migration {
@@ -18,10 +19,17 @@ pub(crate) struct Migration {
 }
 
 /// All steps, in order.
-pub(crate) const ALL: &[Migration] = &[Migration {
-    to: 1,
-    what: "creates the trees of the first schema",
-    run: m0001_first_schema::run,
-}];
+pub(crate) const ALL: &[Migration] = &[
+    Migration {
+        to: 1,
+        what: "creates the trees of the first schema",
+        run: m0001_first_schema::run,
+    },
+    Migration {
+        to: 2,
+        what: "records may tell of DSN, TLS, AUTH and BINARYMIME",
+        run: m0002_dsn_tls_auth::run,
+    },
+];
 
 const _: () = assert!(ALL[ALL.len() - 1].to == SCHEMA);

@@ -117,6 +117,8 @@ impl Connection {
             address: self.client,
             helo: helo_for_trace(&incoming.submission.helo).into(),
             protocol: incoming.submission.protocol,
+            tls: None,
+            user: None,
         };
         let trace = Trace {
             hostname: &self.context.rules.hostname,

@@ -1,9 +1,9 @@
 //! What a client said about a message, apart from its content.
 
-use std::fmt;
 use std::net::IpAddr;
 
 use super::address::ReversePath;
+use super::dsn::DsnEnvelope;
 
 /// The envelope without its recipients, which live lives of their own.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -14,6 +14,8 @@ pub struct Envelope {
     pub body_kind: BodyKind,
     /// Whether the client asked for SMTPUTF8 (RFC 6531 3.4).
     pub smtputf8: bool,
+    /// What the client asked to be told.
+    pub dsn: DsnEnvelope,
 }
 
 /// The BODY parameter of MAIL (RFC 6152).
@@ -23,6 +25,8 @@ pub enum BodyKind {
     SevenBit,
     /// `8BITMIME`
     EightBitMime,
+    /// `BINARYMIME` (RFC 3030): no line structure at all.
+    BinaryMime,
 }
 
 /// Who handed a message in.
@@ -36,12 +40,26 @@ pub enum Client {
         helo: Box<str>,
         /// How it spoke.
         protocol: Protocol,
+        /// Under which TLS; `None`: in clear.
+        tls: Option<TlsFacts>,
+        /// As whom it authenticated; `None`: it did not.
+        user: Option<Box<str>>,
     },
     /// Ourselves: a delivery report.
     Local,
 }
 
-/// What Received shows behind `with` (RFC 3848, RFC 6531 4.3).
+/// What was agreed upon in a TLS handshake.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct TlsFacts {
+    /// Such as `TLSv1.3`.
+    pub version: Box<str>,
+    /// Such as `TLS13_AES_256_GCM_SHA384`.
+    pub cipher: Box<str>,
+}
+
+/// The greeting and parameters that a client used. Together with TLS and AUTH this makes what
+/// Received shows behind `with` (RFC 3848, RFC 6531 4.3).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Protocol {
     /// HELO was said.
@@ -52,12 +70,21 @@ pub enum Protocol {
     Utf8Smtp,
 }
 
-impl fmt::Display for Protocol {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self {
-            Protocol::Smtp => "SMTP",
-            Protocol::Esmtp => "ESMTP",
-            Protocol::Utf8Smtp => "UTF8SMTP",
-        })
+impl Protocol {
+    /// The keyword of Received: `ESMTP`, `ESMTPSA`, `UTF8SMTPS` and so on. There is none for TLS or
+    /// AUTH after HELO.
+    #[must_use]
+    pub fn with_keyword(self, tls: bool, authenticated: bool) -> &'static str {
+        match (self, tls, authenticated) {
+            (Protocol::Smtp, _, _) => "SMTP",
+            (Protocol::Esmtp, false, false) => "ESMTP",
+            (Protocol::Esmtp, true, false) => "ESMTPS",
+            (Protocol::Esmtp, false, true) => "ESMTPA",
+            (Protocol::Esmtp, true, true) => "ESMTPSA",
+            (Protocol::Utf8Smtp, false, false) => "UTF8SMTP",
+            (Protocol::Utf8Smtp, true, false) => "UTF8SMTPS",
+            (Protocol::Utf8Smtp, false, true) => "UTF8SMTPA",
+            (Protocol::Utf8Smtp, true, true) => "UTF8SMTPSA",
+        }
     }
 }

@@ -7,6 +7,7 @@
 mod address;
 mod destination;
 mod domain;
+mod dsn;
 mod enhanced_code;
 mod envelope;
 pub mod limits;
@@ -19,8 +20,9 @@ mod time;
 pub use address::{Address, AddressDomain, AddressError, ReversePath, Spelling};
 pub use destination::Destination;
 pub use domain::{Domain, DomainError};
+pub use dsn::{DsnEnvelope, DsnRecipient, EnvelopeId, Notify, OriginalRecipient, Ret};
 pub use enhanced_code::{EnhancedClass, EnhancedCode};
-pub use envelope::{BodyKind, Client, Envelope, Protocol};
+pub use envelope::{BodyKind, Client, Envelope, Protocol, TlsFacts};
 pub use message::{BodyFacts, Message};
 pub use queue_id::{QueueId, QueueIdError};
 pub use recipient::{

@@ -4,6 +4,7 @@ use std::fmt;
 use std::net::SocketAddr;
 
 use super::address::Address;
+use super::dsn::DsnRecipient;
 use super::enhanced_code::EnhancedCode;
 use super::reply::Reply;
 use super::time::UnixMillis;
@@ -19,6 +20,8 @@ pub struct Recipient {
     pub no: RecipientNo,
     /// Forward-path.
     pub address: Address,
+    /// What the client asked to be told about it.
+    pub dsn: DsnRecipient,
     /// What has become of it.
     pub state: RecipientState,
     /// Attempts that ended with an answer or an error.
@@ -38,6 +41,7 @@ impl Recipient {
         Recipient {
             no,
             address,
+            dsn: DsnRecipient::default(),
             state,
             attempts: 0,
             first_attempt: None,

@@ -52,14 +52,17 @@ impl Trace<'_> {
                 address,
                 helo,
                 protocol,
+                tls,
+                user,
             } => {
                 // Made safe once more: it costs little, and a client's octets never reach a header
                 // field by a caller's mistake.
                 let helo = helo_for_trace(helo.as_bytes());
                 let literal = AddressDomain::Literal(*address);
+                let keyword = protocol.with_keyword(tls.is_some(), user.is_some());
                 append_clause(out, &format!("from {helo} ({literal})"));
                 append_clause(out, &format!("by {hostname} (GopherPost)"));
-                append_clause(out, &format!("with {protocol} id {id}"));
+                append_clause(out, &format!("with {keyword} id {id}"));
             }
             Client::Local => {
                 append_clause(out, &format!("by {hostname} (GopherPost)"));
@@ -133,6 +136,8 @@ mod tests {
             address: address.parse().unwrap(),
             helo: helo.into(),
             protocol,
+            tls: None,
+            user: None,
         }
     }
 

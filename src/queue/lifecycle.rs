@@ -146,6 +146,7 @@ impl Verdict {
         Recipient {
             no: rcpt.no,
             address: rcpt.address.clone(),
+            dsn: rcpt.dsn.clone(),
             state,
             attempts: rcpt.attempts.saturating_add(u32::from(attempted.is_some())),
             first_attempt: rcpt.first_attempt.or(attempted),

@@ -4,8 +4,8 @@ use std::time::Duration;
 
 use crate::mail::limits::REPORT_HEADER_BYTES_MAX;
 use crate::mail::{
-    Address, BodyKind, Client, Domain, Envelope, Message, QueueId, Recipient, RecipientNo,
-    RecipientState, ReversePath, UnixMillis,
+    Address, BodyKind, Client, Domain, DsnEnvelope, Envelope, Message, QueueId, Recipient,
+    RecipientNo, RecipientState, ReversePath, UnixMillis,
 };
 use crate::message::{Fate, ReportFacts, Reported, delivery_report};
 use crate::store::{CommitError, NewMessage, Store};
@@ -105,6 +105,7 @@ impl<'a> OwedReport<'a> {
                     false => BodyKind::SevenBit,
                 },
                 smtputf8: self.to.needs_smtputf8(),
+                dsn: DsnEnvelope::default(),
             },
             client: Client::Local,
             added_header: [].into(), // its header section is in its body, whole

@@ -21,6 +21,7 @@ pub(super) fn message(arrival: UnixMillis, from: &str) -> Message {
             },
             body_kind: BodyKind::SevenBit,
             smtputf8: false,
+            dsn: Default::default(),
         },
         client: Client::Local,
         added_header: [].into(),

@@ -83,6 +83,7 @@ async fn accept(store: &Store, n: u64, to: &[&str], octets: &[u8]) -> Message {
             reverse_path: ReversePath::Null,
             body_kind: BodyKind::SevenBit,
             smtputf8: false,
+            dsn: Default::default(),
         },
         client: Client::Local,
         added_header: b"Received: here\r\n"[..].into(),

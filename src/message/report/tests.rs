@@ -63,11 +63,14 @@ fn report(to: &str, header_section: &[u8], recipients: &[(Recipient, Fate)]) -> 
             reverse_path: ReversePath::Mailbox(to.clone()),
             body_kind: BodyKind::SevenBit,
             smtputf8: false,
+            dsn: Default::default(),
         },
         client: Client::Smtp {
             address: "192.0.2.9".parse().unwrap(),
             helo: "client.test".into(),
             protocol: Protocol::Esmtp,
+            tls: None,
+            user: None,
         },
         added_header: ADDED.as_bytes().into(),
         body: BodyFacts {

@@ -41,6 +41,7 @@ fn assignment(to: &[&str]) -> Assignment {
                 reverse_path: ReversePath::Mailbox(address("s@gp.test")),
                 body_kind: BodyKind::SevenBit,
                 smtputf8: false,
+                dsn: Default::default(),
             },
             client: Client::Local,
             added_header: (*b"Received: here\r\n").into(),

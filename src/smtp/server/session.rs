@@ -7,7 +7,7 @@
 use std::sync::Arc;
 
 use crate::mail::limits::HELO_BYTES_MAX;
-use crate::mail::{Address, AddressError, Envelope, Protocol, Spelling};
+use crate::mail::{Address, AddressError, DsnEnvelope, Envelope, Protocol, Spelling};
 
 use super::command::{self, Command};
 use super::line_reader::LineFault;
@@ -215,6 +215,7 @@ impl Session {
                 reverse_path,
                 body_kind: parameters.body_kind,
                 smtputf8: parameters.smtputf8,
+                dsn: DsnEnvelope::default(),
             },
             recipients: Recipients::default(),
             refused: false,

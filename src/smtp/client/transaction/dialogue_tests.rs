@@ -16,6 +16,7 @@ fn plain() -> Envelope {
         reverse_path: ReversePath::Mailbox(address("s@gp.test")),
         body_kind: BodyKind::SevenBit,
         smtputf8: false,
+        dsn: Default::default(),
     }
 }
 
@@ -467,6 +468,7 @@ fn parameters_stand_on_mail_only_if_offered_and_needed() {
         size: Some(SizeLimit::Octets(1_000)),
         eight_bit_mime: true,
         smtputf8: true,
+        dsn: Default::default(),
         ..Extensions::none()
     };
     let none = Extensions::none();

@@ -42,7 +42,7 @@ fn play_with(mut session: Session, script: &str, intake: MailIntake) -> String {
                 let from = envelope.reverse_path;
                 let helo = helo.escape_ascii();
                 seen.push_str(&format!(
-                    "  = {from:?} to {recipients:?} by {helo} with {protocol} {:?}\n",
+                    "  = {from:?} to {recipients:?} by {helo} with {protocol:?} {:?}\n",
                     envelope.body_kind
                 ));
             }
@@ -81,12 +81,12 @@ fn a_transaction() {
             RCPT TO:<Bob@Dest.test>                      250 2.1.5
             RCPT TO:<postMaster>                         250 2.1.5
             DATA                                         354
-              = <Ann@GP.test> to [<Bob@Dest.test>, <postMaster@gp.test>] by client.test with ESMTP EightBitMime
+              = <Ann@GP.test> to [<Bob@Dest.test>, <postMaster@gp.test>] by client.test with Esmtp EightBitMime
             RCPT TO:<c@dest.test>                        503 5.5.1
             MAIL FROM:<>                                 250 2.1.0
             RCPT TO:<c@dest.test>                        250 2.1.5
             DATA                                         354
-              = <> to [<c@dest.test>] by client.test with ESMTP SevenBit
+              = <> to [<c@dest.test>] by client.test with Esmtp SevenBit
             QUIT                                         221 2.0.0
               = closes
         "#]],
@@ -140,7 +140,7 @@ fn commands_out_of_order() {
             RCPT TO:<b@dest.test>                        250 2.1.5
             MAIL FROM:<other@gp.test>                    503 5.5.1
             DATA                                         354
-              = <a@gp.test> to [<b@dest.test>] by x with ESMTP SevenBit
+              = <a@gp.test> to [<b@dest.test>] by x with Esmtp SevenBit
             MAIL FROM:<a@gp.test>                        250 2.1.0
             RCPT TO:<b@dest.test>                        250 2.1.5
             RSET                                         250 2.0.0
@@ -181,17 +181,17 @@ fn greetings() {
             HELO                                         501 5.5.4
             RCPT TO:<b@dest.test>                        250 2.1.5
             DATA                                         354
-              = <a@gp.test> to [<b@dest.test>] by client.test with SMTP SevenBit
+              = <a@gp.test> to [<b@dest.test>] by client.test with Smtp SevenBit
             EHLO a(b)";é[]                               250-gp.test|250-SIZE 10485760|250-PIPELINING|250-8BITMIME|250-SMTPUTF8|250 ENHANCEDSTATUSCODES
             MAIL FROM:<a@gp.test> SMTPUTF8               250 2.1.0
             RCPT TO:<ü@bücher.test>                      250 2.1.5
             DATA                                         354
-              = <a@gp.test> to [<ü@bücher.test>] by a(b)\";\xc3\xa9[] with UTF8SMTP SevenBit
+              = <a@gp.test> to [<ü@bücher.test>] by a(b)\";\xc3\xa9[] with Utf8Smtp SevenBit
             EHLO [IPv6:::1]                              250-gp.test|250-SIZE 10485760|250-PIPELINING|250-8BITMIME|250-SMTPUTF8|250 ENHANCEDSTATUSCODES
             MAIL FROM:<a@gp.test>                        250 2.1.0
             RCPT TO:<b@dest.test>                        250 2.1.5
             DATA                                         354
-              = <a@gp.test> to [<b@dest.test>] by [IPv6:::1] with ESMTP SevenBit
+              = <a@gp.test> to [<b@dest.test>] by [IPv6:::1] with Esmtp SevenBit
         "#]],
     );
 }
@@ -231,7 +231,7 @@ fn refused_recipients_disturb_nobody() {
             RCPT TO:<4@dest.test>                        452 4.5.3
             RCPT TO:<2@dest.test>                        250 2.1.5
             DATA                                         354
-              = <a@gp.test> to [<1@dest.test>, <2@dest.test>, <u@[127.0.0.5]>] by x with ESMTP SevenBit
+              = <a@gp.test> to [<1@dest.test>, <2@dest.test>, <u@[127.0.0.5]>] by x with Esmtp SevenBit
         "#]],
     );
 }

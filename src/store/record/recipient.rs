@@ -1,0 +1,277 @@
+//! Records of the tree `recipients`.
+
+use std::net::SocketAddr;
+
+use serde::{Deserialize, Serialize};
+
+use crate::mail::{
+    Answer, DsnRecipient, EnhancedClass, EnhancedCode, HeldBy, Notify, OriginalRecipient, Reason,
+    Recipient, RecipientNo, RecipientState, Remote, Reply, ReplyCode, UnixMillis,
+};
+
+use super::{RecordError, address, decode, seal, unseal};
+
+#[derive(Serialize, Deserialize)]
+struct RecipientV1 {
+    address: String,
+    state: StateV1,
+    attempts: u32,
+    first_attempt_ms: Option<u64>,
+    last_attempt_ms: Option<u64>,
+    last_answer: Option<AnswerV1>,
+}
+
+#[derive(Serialize, Deserialize)]
+enum StateV1 {
+    Queued { due_ms: u64 },
+    Deferred { due_ms: u64 },
+    HeldByMode,
+    HeldByOperator,
+    Delivered,
+    Failed,
+    Expired,
+    Purged,
+}
+
+#[derive(Serialize, Deserialize)]
+struct AnswerV1 {
+    remote: Option<(String, SocketAddr)>,
+    status: CodeV1,
+    reason: ReasonV1,
+    reply: Option<ReplyV1>,
+    detail: String,
+}
+
+#[derive(Serialize, Deserialize)]
+struct CodeV1(u8, u16, u16);
+
+#[derive(Serialize, Deserialize)]
+struct ReplyV1 {
+    code: u16,
+    enhanced: Option<CodeV1>,
+    text: String,
+}
+
+#[derive(Serialize, Deserialize)]
+enum ReasonV1 {
+    None,
+    Dns,
+    Connect,
+    Tls,
+    Timeout,
+    Greylist,
+    Policy,
+    Remote,
+    Protocol,
+}
+
+/// What version 2 adds: NOTIFY and ORCPT.
+#[derive(Serialize, Deserialize)]
+struct RecipientV2 {
+    v1: RecipientV1,
+    notify: Option<NotifyV2>,
+    original: Option<(String, String)>,
+}
+
+#[derive(Serialize, Deserialize)]
+enum NotifyV2 {
+    Never,
+    Of {
+        success: bool,
+        failure: bool,
+        delay: bool,
+    },
+}
+
+impl From<RecipientV1> for RecipientV2 {
+    /// What version 1 could not say was not said.
+    fn from(v1: RecipientV1) -> RecipientV2 {
+        RecipientV2 {
+            v1,
+            notify: None,
+            original: None,
+        }
+    }
+}
+
+pub(in crate::store) fn seal_recipient(key: &[u8], recipient: &Recipient) -> Vec<u8> {
+    let v1 = RecipientV1 {
+        address: recipient.address.to_string(),
+        state: match recipient.state {
+            RecipientState::Queued { due } => StateV1::Queued { due_ms: due.0 },
+            RecipientState::Deferred { due } => StateV1::Deferred { due_ms: due.0 },
+            RecipientState::Held { by: HeldBy::Mode } => StateV1::HeldByMode,
+            RecipientState::Held {
+                by: HeldBy::Operator,
+            } => StateV1::HeldByOperator,
+            RecipientState::Delivered => StateV1::Delivered,
+            RecipientState::Failed => StateV1::Failed,
+            RecipientState::Expired => StateV1::Expired,
+            RecipientState::Purged => StateV1::Purged,
+        },
+        attempts: recipient.attempts,
+        first_attempt_ms: recipient.first_attempt.map(|at| at.0),
+        last_attempt_ms: recipient.last_attempt.map(|at| at.0),
+        last_answer: recipient.last_answer.as_ref().map(answer_record),
+    };
+    let record = RecipientV2 {
+        v1,
+        notify: recipient.dsn.notify.map(|notify| match notify {
+            Notify::Never => NotifyV2::Never,
+            Notify::Of {
+                success,
+                failure,
+                delay,
+            } => NotifyV2::Of {
+                success,
+                failure,
+                delay,
+            },
+        }),
+        original: recipient.dsn.original.as_ref().map(|original| {
+            (
+                original.address_type.to_string(),
+                original.address.to_string(),
+            )
+        }),
+    };
+    seal(key, 2, &record)
+}
+
+pub(in crate::store) fn open_recipient(
+    key: &[u8],
+    no: RecipientNo,
+    sealed: &[u8],
+) -> Result<Recipient, RecordError> {
+    let RecipientV2 {
+        v1: record,
+        notify,
+        original,
+    } = match unseal(key, sealed)? {
+        (1, content) => decode::<RecipientV1>(content)?.into(),
+        (2, content) => decode(content)?,
+        (version, _) => return Err(RecordError::Version(version)),
+    };
+    Ok(Recipient {
+        no,
+        address: address(&record.address)?,
+        dsn: DsnRecipient {
+            notify: notify.map(|notify| match notify {
+                NotifyV2::Never => Notify::Never,
+                NotifyV2::Of {
+                    success,
+                    failure,
+                    delay,
+                } => Notify::Of {
+                    success,
+                    failure,
+                    delay,
+                },
+            }),
+            original: original.map(|(address_type, address)| OriginalRecipient {
+                address_type: address_type.into(),
+                address: address.into(),
+            }),
+        },
+        state: match record.state {
+            StateV1::Queued { due_ms } => RecipientState::Queued {
+                due: UnixMillis(due_ms),
+            },
+            StateV1::Deferred { due_ms } => RecipientState::Deferred {
+                due: UnixMillis(due_ms),
+            },
+            StateV1::HeldByMode => RecipientState::Held { by: HeldBy::Mode },
+            StateV1::HeldByOperator => RecipientState::Held {
+                by: HeldBy::Operator,
+            },
+            StateV1::Delivered => RecipientState::Delivered,
+            StateV1::Failed => RecipientState::Failed,
+            StateV1::Expired => RecipientState::Expired,
+            StateV1::Purged => RecipientState::Purged,
+        },
+        attempts: record.attempts,
+        first_attempt: record.first_attempt_ms.map(UnixMillis),
+        last_attempt: record.last_attempt_ms.map(UnixMillis),
+        last_answer: record.last_answer.map(answer).transpose()?,
+    })
+}
+
+fn answer_record(answer: &Answer) -> AnswerV1 {
+    AnswerV1 {
+        remote: answer
+            .remote
+            .as_ref()
+            .map(|remote| (remote.host.to_string(), remote.address)),
+        status: code_record(answer.status),
+        reason: match answer.reason {
+            Reason::None => ReasonV1::None,
+            Reason::Dns => ReasonV1::Dns,
+            Reason::Connect => ReasonV1::Connect,
+            Reason::Tls => ReasonV1::Tls,
+            Reason::Timeout => ReasonV1::Timeout,
+            Reason::Greylist => ReasonV1::Greylist,
+            Reason::Policy => ReasonV1::Policy,
+            Reason::Remote => ReasonV1::Remote,
+            Reason::Protocol => ReasonV1::Protocol,
+        },
+        reply: answer.reply.as_ref().map(|reply| ReplyV1 {
+            code: reply.code().get(),
+            enhanced: reply.enhanced().map(code_record),
+            text: reply.text().to_owned(),
+        }),
+        detail: answer.detail.to_string(),
+    }
+}
+
+fn answer(record: AnswerV1) -> Result<Answer, RecordError> {
+    let reply = match record.reply {
+        None => None,
+        Some(ReplyV1 {
+            code: number,
+            enhanced,
+            text,
+        }) => {
+            let number = ReplyCode::new(number).ok_or(RecordError::Content("a reply code"))?;
+            let enhanced = enhanced.map(code).transpose()?;
+            Some(Reply::from_parts(number, enhanced, &text))
+        }
+    };
+    Ok(Answer {
+        remote: record.remote.map(|(host, address)| Remote {
+            host: host.into(),
+            address,
+        }),
+        status: code(record.status)?,
+        reason: match record.reason {
+            ReasonV1::None => Reason::None,
+            ReasonV1::Dns => Reason::Dns,
+            ReasonV1::Connect => Reason::Connect,
+            ReasonV1::Tls => Reason::Tls,
+            ReasonV1::Timeout => Reason::Timeout,
+            ReasonV1::Greylist => Reason::Greylist,
+            ReasonV1::Policy => Reason::Policy,
+            ReasonV1::Remote => Reason::Remote,
+            ReasonV1::Protocol => Reason::Protocol,
+        },
+        reply,
+        detail: record.detail.into(),
+    })
+}
+
+fn code_record(code: EnhancedCode) -> CodeV1 {
+    CodeV1(code.class.digit(), code.subject, code.detail)
+}
+
+fn code(CodeV1(class, subject, detail): CodeV1) -> Result<EnhancedCode, RecordError> {
+    let class = match class {
+        2 => EnhancedClass::Success,
+        4 => EnhancedClass::Temporary,
+        5 => EnhancedClass::Permanent,
+        _ => return Err(RecordError::Content("a status class")),
+    };
+    Ok(EnhancedCode {
+        class,
+        subject,
+        detail,
+    })
+}
