@@ -7,6 +7,7 @@ use std::time::Duration;
 use rustix::fs::Mode as FileMode;
 use tokio::runtime::Runtime;
 use tokio::signal::unix::{Signal, SignalKind, signal};
+use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
 use crate::config::{Config, Mode, Warning};
@@ -146,8 +147,31 @@ async fn serve(config: &Config, store: &Store, events: &Events) -> Result<(), Se
     events.emit(&Event::Stopping { why });
     accepting.cancel();
     stop.claiming.cancel();
+    drain(
+        config,
+        &stop,
+        [&mut inbound, &mut queue],
+        &mut signals,
+        events,
+    )
+    .await;
+    if let Some(health) = health {
+        health.abort();
+    }
+    outbound.close(LAST_WORDS).await;
+    Ok(())
+}
+
+/// Lets sessions and deliveries end, until the grace is over or another signal comes; then ends them.
+async fn drain(
+    config: &Config,
+    stop: &Stop,
+    [inbound, queue]: [&mut JoinHandle<()>; 2],
+    signals: &mut Signals,
+    events: &Events,
+) {
     let drained = async {
-        let _ = tokio::join!(&mut inbound, &mut queue);
+        let _ = tokio::join!(&mut *inbound, &mut *queue);
     };
     tokio::select! {
         () = drained => {}
@@ -156,7 +180,7 @@ async fn serve(config: &Config, store: &Store, events: &Events) -> Result<(), Se
     }
     stop.attempts.cancel();
     inbound.abort();
-    for (name, task) in [("sessions", &mut inbound), ("deliveries", &mut queue)] {
+    for (name, task) in [("sessions", inbound), ("deliveries", queue)] {
         if !task.is_finished() && tokio::time::timeout(ABORTED, task).await.is_err() {
             events.emit(&Event::StillWaiting {
                 what: name,
@@ -164,11 +188,6 @@ async fn serve(config: &Config, store: &Store, events: &Events) -> Result<(), Se
             });
         }
     }
-    if let Some(health) = health {
-        health.abort();
-    }
-    outbound.close(LAST_WORDS).await;
-    Ok(())
 }
 
 enum Ended {

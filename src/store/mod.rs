@@ -22,6 +22,7 @@ mod open;
 mod read;
 mod record;
 mod recovery;
+mod retained;
 
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -42,7 +43,7 @@ pub use news::News;
 pub use open::OpenError;
 pub use read::BodyReader;
 
-use body_files::{BodyFiles, FileGuard};
+use body_files::BodyFiles;
 use committer::{Committer, Done, Work};
 use counters::Counters;
 use engine::{Engine, Trees};
@@ -50,8 +51,8 @@ use group::Prepared;
 use health::Health;
 use news::NewsBoard;
 use open::QueueDirectory;
-use record::Place;
 use recovery::Recovery;
+use retained::Written;
 
 /// How a store is opened.
 pub struct StoreOptions {
@@ -394,16 +395,24 @@ impl Store {
         until: UnixMillis,
         limit: usize,
     ) -> Result<usize, CommitError> {
-        let store = self.clone();
-        let write = move || store.write_over_to_files(until, limit);
-        let written = tokio::task::spawn_blocking(write)
-            .await
-            .map_err(|_| CommitError::Closed)?;
-        let (moves, looked_at, cursor) = written?;
+        let (engine, files) = (self.0.engine.clone(), self.0.files.clone());
+        let from = self
+            .0
+            .moved
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .clone();
+        let write = move || retained::write_files(&engine, &files, from, until, limit);
+        let written = tokio::task::spawn_blocking(write).await;
+        let Written {
+            moves,
+            looked_at,
+            next,
+        } = written.map_err(|_| CommitError::Closed)??;
         if !moves.is_empty() {
             self.ask(|done| Work::MoveToFiles(moves, done)).await?;
         }
-        *self.0.moved.lock().unwrap_or_else(PoisonError::into_inner) = cursor;
+        *self.0.moved.lock().unwrap_or_else(PoisonError::into_inner) = next;
         Ok(looked_at)
     }
 
@@ -441,66 +450,6 @@ impl Store {
         }
         read
     }
-
-    #[expect(
-        clippy::type_complexity,
-        reason = "moves, how many were looked at, where to go on"
-    )]
-    fn write_over_to_files(
-        &self,
-        until: UnixMillis,
-        limit: usize,
-    ) -> Result<(Vec<(QueueId, FileGuard)>, usize, Vec<u8>), CommitError> {
-        use std::io::Write as _;
-        let trees = self
-            .0
-            .engine
-            .trees()
-            .map_err(|error| CommitError::Failed(error.to_string()))?;
-        let mut cursor = self
-            .0
-            .moved
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .clone();
-        let end = key::closing(until, QueueId::first_of(UnixMillis(0))).to_vec();
-        let (mut moves, mut looked_at) = (Vec::new(), 0);
-        if cursor >= end {
-            return Ok((moves, looked_at, cursor));
-        }
-        for entry in trees.closing.range(cursor.clone()..end).keys().take(limit) {
-            let at = entry.map_err(|error| disk_error_of_sled(&error))?;
-            looked_at += 1;
-            cursor = [&at[..], &[0]].concat();
-            let Some((_, id)) = key::parse_closing(&at) else {
-                continue;
-            };
-            let Ok(Some(stored)) = read::message(&trees, id) else {
-                continue;
-            };
-            if stored.place != Place::Inline {
-                continue;
-            }
-            let Ok(Some(octets)) = trees.bodies.get(id.to_bytes()) else {
-                continue;
-            };
-            let recipients = read::recipients(&trees, id).unwrap_or_default();
-            let name = body_files::name(id, &body_files::recipients_hash(recipients.iter()));
-            // A file of this name is what an earlier move left that was cut off.
-            let written = self
-                .0
-                .files
-                .remove(&name)
-                .and_then(|()| self.0.files.create(&name))
-                .and_then(|mut file| {
-                    file.write_all(&octets)?;
-                    file.sync_data()
-                });
-            written.map_err(|error| disk_error(&error))?;
-            moves.push((id, FileGuard::new(self.0.files.clone(), name)));
-        }
-        Ok((moves, looked_at, cursor))
-    }
 }
 
 fn disk_error(error: &std::io::Error) -> CommitError {
@@ -519,5 +468,7 @@ fn disk_error_of_sled(error: &sled::Error) -> CommitError {
     }
 }
 
+#[cfg(test)]
+mod model_test;
 #[cfg(test)]
 mod tests;

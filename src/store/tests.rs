@@ -6,14 +6,14 @@ use crate::mail::{
     ReversePath, Spelling, StateName,
 };
 
-const NOW: UnixMillis = UnixMillis(1_795_000_000_000);
+pub(super) const NOW: UnixMillis = UnixMillis(1_795_000_000_000);
 
-struct Place {
+pub(super) struct Place {
     dir: tempfile::TempDir,
 }
 
 impl Place {
-    fn new() -> Place {
+    pub(super) fn new() -> Place {
         Place {
             dir: tempfile::tempdir().unwrap(),
         }
@@ -31,12 +31,12 @@ impl Place {
         }
     }
 
-    fn open(&self) -> Store {
+    pub(super) fn open(&self) -> Store {
         Store::open(self.options()).unwrap()
     }
 
     /// Opens again as after a crash: without a clean stop.
-    fn crash(&self, store: Store) -> Store {
+    pub(super) fn crash(&self, store: Store) -> Store {
         let engine = store.0.engine.clone();
         drop(store);
         assert!(engine.close());
@@ -63,7 +63,7 @@ fn recipient(no: u32, address: &str) -> Recipient {
     )
 }
 
-async fn accept(store: &Store, n: u64, to: &[&str], octets: &[u8]) -> Message {
+pub(super) async fn accept(store: &Store, n: u64, to: &[&str], octets: &[u8]) -> Message {
     let id = QueueId::new(UnixMillis(NOW.0 + n), u128::from(n));
     let recipients: Vec<Recipient> = to
         .iter()
@@ -101,7 +101,7 @@ async fn accept(store: &Store, n: u64, to: &[&str], octets: &[u8]) -> Message {
     message
 }
 
-async fn read_body(store: &Store, message: &Message) -> Result<Vec<u8>, ReadError> {
+pub(super) async fn read_body(store: &Store, message: &Message) -> Result<Vec<u8>, ReadError> {
     let mut reader = store.body(message).await?;
     let mut octets = Vec::new();
     while let Some(piece) = reader.next().await? {
@@ -131,7 +131,7 @@ async fn deliver(store: &Store, message: &Message, no: u32) -> bool {
     store.record(vec![change], vec![]).await.unwrap()[0]
 }
 
-fn destination(domain: &str) -> Destination {
+pub(super) fn destination(domain: &str) -> Destination {
     Destination::of_domain(&AddressDomain::parse(domain).unwrap())
 }
 

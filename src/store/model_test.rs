@@ -1,0 +1,196 @@
+//! Random operations, restarts clean and not among them, held against a map in memory.
+
+use std::collections::BTreeMap;
+
+use proptest::prelude::*;
+
+use super::tests::{NOW, Place, accept, destination, read_body};
+use super::*;
+use crate::mail::{RecipientState, StateName};
+
+const DOMAINS: [&str; 3] = ["one.test", "two.test", "one.test.longer"];
+
+#[derive(Clone, Debug)]
+enum Op {
+    Accept { to: Vec<usize>, bytes: usize },
+    Verdict { message: usize, no: usize, to: To },
+    RemoveOver,
+    MoveOver,
+    Crash,
+    Stop,
+}
+
+#[derive(Clone, Copy, Debug)]
+enum To {
+    Delivered,
+    Failed,
+    Deferred(u64),
+}
+
+fn ops() -> impl Strategy<Value = Vec<Op>> {
+    let to = prop_oneof![
+        Just(To::Delivered),
+        Just(To::Failed),
+        (1..5_000_u64).prop_map(To::Deferred),
+    ];
+    let bytes = prop_oneof![0..2_000_usize, 32_000..33_000_usize, 250_000..300_000_usize];
+    let op = prop_oneof![
+        4 => (prop::collection::vec(0..DOMAINS.len(), 1..4), bytes)
+            .prop_map(|(to, bytes)| Op::Accept { to, bytes }),
+        8 => (any::<usize>(), any::<usize>(), to)
+            .prop_map(|(message, no, to)| Op::Verdict { message, no, to }),
+        1 => Just(Op::RemoveOver),
+        1 => Just(Op::MoveOver),
+        1 => Just(Op::Crash),
+        1 => Just(Op::Stop),
+    ];
+    prop::collection::vec(op, 1..40)
+}
+
+/// What the store should hold.
+#[derive(Default)]
+struct Model(BTreeMap<QueueId, Kept>);
+
+struct Kept {
+    message: Message,
+    octets: Vec<u8>,
+    recipients: Vec<(&'static str, RecipientState)>,
+}
+
+impl Kept {
+    fn is_over(&self) -> bool {
+        self.recipients.iter().all(|(_, state)| state.is_final())
+    }
+}
+
+impl Model {
+    async fn check(&self, store: &Store) {
+        for kept in self.0.values() {
+            assert!(read_body(store, &kept.message).await.unwrap() == kept.octets);
+        }
+        let mut lines: BTreeMap<Destination, Vec<DueItem>> = BTreeMap::new();
+        for (&id, kept) in &self.0 {
+            for (&(domain, state), no) in kept.recipients.iter().zip(0..) {
+                let Some(due) = state.due() else { continue };
+                let (destination, no) = (destination(domain), RecipientNo(no));
+                let line = lines.entry(destination.clone()).or_default();
+                line.push(DueItem {
+                    destination,
+                    due,
+                    id,
+                    no,
+                });
+            }
+        }
+        let mut heads = Vec::new();
+        for (destination, line) in &mut lines {
+            line.sort();
+            heads.push((destination.clone(), line[0].due));
+            assert_eq!(store.line(destination, usize::MAX).await.unwrap(), *line);
+        }
+        assert_eq!(store.destinations().await.unwrap(), heads);
+
+        let counts = store.counts();
+        assert_eq!(counts.messages, self.0.len() as u64);
+        let bytes: u64 = self.0.values().map(|kept| kept.message.size()).sum();
+        assert_eq!(counts.bytes, bytes);
+        for name in StateName::ALL {
+            let states = self.0.values().flat_map(|kept| &kept.recipients);
+            let want = states.filter(|(_, state)| state.name() == name).count();
+            assert_eq!(counts.recipients_in(name), want as u64, "{name:?}");
+        }
+    }
+
+    /// Changes a recipient in the store and here, if there is one that can change.
+    async fn verdict(&mut self, store: &Store, message: usize, no: usize, to: To) {
+        if self.0.is_empty() {
+            return;
+        }
+        let which = message % self.0.len();
+        let kept = self.0.values_mut().nth(which).unwrap();
+        let at = no % kept.recipients.len();
+        let no = RecipientNo(u32::try_from(at).unwrap());
+        let loaded = store.load(kept.message.id, &[no]).await.unwrap().unwrap();
+        let state = &mut kept.recipients[at].1;
+        assert_eq!(loaded.recipients.len(), usize::from(!state.is_final()));
+        let Some(before) = loaded.recipients.first() else {
+            return;
+        };
+        assert_eq!(before.state, *state);
+        *state = match to {
+            To::Delivered => RecipientState::Delivered,
+            To::Failed => RecipientState::Failed,
+            To::Deferred(later) => RecipientState::Deferred {
+                due: UnixMillis(NOW.0 + later),
+            },
+        };
+        let after = Recipient {
+            state: *state,
+            attempts: before.attempts + 1,
+            ..before.clone()
+        };
+        let change = RecipientChange {
+            id: kept.message.id,
+            before: before.clone(),
+            after,
+        };
+        assert_eq!(store.record(vec![change], vec![]).await.unwrap(), [true]);
+    }
+}
+
+async fn run(ops: Vec<Op>) {
+    let place = Place::new();
+    let (mut store, mut model) = (place.open(), Model::default());
+    for (op, n) in ops.into_iter().zip(1_u64..) {
+        let later = crate::observe::wall_clock().after(std::time::Duration::from_secs(1));
+        match op {
+            Op::Accept { to, bytes } => {
+                let octets: Vec<u8> = (0..bytes)
+                    .map(|at| u8::try_from((at * 7) % 251).unwrap())
+                    .collect();
+                let domains: Vec<&str> = to.into_iter().map(|at| DOMAINS[at]).collect();
+                let addresses: Vec<String> =
+                    domains.iter().map(|domain| format!("a@{domain}")).collect();
+                let addresses: Vec<&str> = addresses.iter().map(String::as_str).collect();
+                let message = accept(&store, n, &addresses, &octets).await;
+                let state = RecipientState::Queued { due: NOW };
+                let recipients = domains.into_iter().map(|domain| (domain, state)).collect();
+                model.0.insert(
+                    message.id,
+                    Kept {
+                        message,
+                        octets,
+                        recipients,
+                    },
+                );
+            }
+            Op::Verdict { message, no, to } => model.verdict(&store, message, no, to).await,
+            Op::RemoveOver => {
+                let mut removed = store.remove_over(later, usize::MAX).await.unwrap();
+                removed.sort();
+                let over = model.0.iter().filter(|(_, kept)| kept.is_over());
+                assert_eq!(removed, over.map(|(id, _)| *id).collect::<Vec<_>>());
+                model.0.retain(|_, kept| !kept.is_over());
+            }
+            Op::MoveOver => {
+                store.move_over_to_files(later, usize::MAX).await.unwrap();
+            }
+            Op::Crash => store = place.crash(store),
+            Op::Stop => {
+                store.close().await.unwrap();
+                store = place.crash(store);
+            }
+        }
+        model.check(&store).await;
+    }
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 24, max_shrink_iters: 200, ..ProptestConfig::default() })]
+
+    #[test]
+    fn the_store_holds_what_a_map_would(ops in ops()) {
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+        runtime.block_on(run(ops));
+    }
+}
