@@ -9,6 +9,7 @@
 
 mod accept;
 mod access;
+mod chunks;
 mod deadline;
 mod farewell;
 mod listener;

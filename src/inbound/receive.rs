@@ -1,4 +1,5 @@
-//! Message data, from the 354 to the verdict. The only place where a message gets its 250.
+//! Message data, from the 354 to the verdict. The only place where a message gets its 250, whether
+//! it came with DATA or in chunks.
 
 use std::time::Instant;
 
@@ -9,7 +10,7 @@ use crate::observe::{Event, RejectedWhat, wall_clock};
 use crate::queue::admit;
 use crate::smtp::data_decoder::{DataDecoder, DataFault};
 use crate::smtp::server::{Say, Submission, write_accepted};
-use crate::store::{CommitError, FinishedBody, NewMessage};
+use crate::store::{CommitError, FinishedBody, Intake, NewMessage};
 
 use super::session::{Connection, End};
 
@@ -26,37 +27,60 @@ struct Accepted {
     commit: std::time::Duration,
 }
 
+/// Octets that came in whole, and what their header section says.
+pub(super) type Received = (FinishedBody, HeaderFacts);
+
 /// A message that is coming in.
-struct Incoming {
-    id: QueueId,
+pub(super) struct Incoming {
+    pub(super) id: QueueId,
     now: UnixMillis,
-    submission: Submission,
-    recipients: Vec<Recipient>,
+    pub(super) submission: Submission,
+    pub(super) recipients: Vec<Recipient>,
 }
 
 impl Connection {
     /// Reads the data of a message, stores it, and answers.
-    pub(super) async fn receive(&mut self, mut submission: Submission) -> Result<(), End> {
+    pub(super) async fn receive(&mut self, submission: Submission) -> Result<(), End> {
+        let incoming = self.begin(submission);
+        let received = self.read_message(&incoming).await?;
+        self.conclude(incoming, received).await
+    }
+
+    /// Gives a message its name and its recipients their first states.
+    pub(super) fn begin(&self, mut submission: Submission) -> Incoming {
         let now = wall_clock();
         let addresses = std::mem::take(&mut submission.recipients);
-        let incoming = Incoming {
+        Incoming {
             id: QueueId::new(now, rand::random()),
             now,
             submission,
             recipients: admit(self.context.mode, addresses, now),
-        };
-        let verdict = match self.read_message(&incoming).await? {
+        }
+    }
+
+    /// Stores a message of which everything is here, and answers.
+    pub(super) async fn conclude(
+        &mut self,
+        incoming: Incoming,
+        received: Result<Received, Say>,
+    ) -> Result<(), End> {
+        let verdict = match received {
             Ok((body, facts)) => self.store(incoming, body, &facts).await,
             Err(say) => Verdict::Rejected(say),
         };
         match verdict {
             Verdict::Accepted(accepted) => self.tell_accepted(&accepted).await,
             Verdict::Rejected(say) => {
-                self.reply(|out| say.write(out));
-                self.tell_rejected(RejectedWhat::Message, say);
+                self.reject(RejectedWhat::Message, say);
                 Ok(())
             }
         }
+    }
+
+    /// Says no, and tells of it.
+    pub(super) fn reject(&mut self, what: RejectedWhat, say: Say) {
+        self.reply(|out| say.write(out));
+        self.tell_rejected(what, say);
     }
 
     /// Reads up to the end of the data. What can't be taken is read to its end too, so that the
@@ -64,7 +88,7 @@ impl Connection {
     async fn read_message(
         &mut self,
         incoming: &Incoming,
-    ) -> Result<Result<(FinishedBody, HeaderFacts), Say>, End> {
+    ) -> Result<Result<Received, Say>, End> {
         let mut decoder = DataDecoder::new(self.context.rules.message_bytes_max);
         let mut filter = HeaderFilter::new();
         let mut intake = Ok(self.context.store.intake(incoming.id, &incoming.recipients));
@@ -95,19 +119,10 @@ impl Connection {
         if let Some(fault) = decoder.fault() {
             return Ok(Err(data_fault(fault)));
         }
-        let mut intake = match intake {
-            Ok(intake) => intake,
-            Err(say) => return Ok(Err(say)),
-        };
-        let facts = filter.finish(intake.buffer());
-        if facts.received >= RECEIVED_FIELDS_MAX {
-            return Ok(Err(Say::Looping));
+        match intake {
+            Ok(intake) => Ok(finish(filter, intake).await),
+            Err(say) => Ok(Err(say)),
         }
-        if facts.over_limits {
-            return Ok(Err(Say::HeaderTooLarge));
-        }
-        let body = intake.finish().await;
-        Ok(body.map_or_else(|error| Err(no_room(&error)), |body| Ok((body, facts))))
     }
 
     /// Makes a message durable. The store watches over its own time: giving up on it here could
@@ -173,7 +188,22 @@ impl Connection {
     }
 }
 
-fn data_fault(fault: DataFault) -> Say {
+/// Ends a message whose octets are fit, if its header section is.
+pub(super) async fn finish(filter: HeaderFilter, mut intake: Intake) -> Result<Received, Say> {
+    let facts = filter.finish(intake.buffer());
+    if facts.received >= RECEIVED_FIELDS_MAX {
+        return Err(Say::Looping);
+    }
+    if facts.over_limits {
+        return Err(Say::HeaderTooLarge);
+    }
+    match intake.finish().await {
+        Ok(body) => Ok((body, facts)),
+        Err(error) => Err(no_room(&error)),
+    }
+}
+
+pub(super) fn data_fault(fault: DataFault) -> Say {
     match fault {
         DataFault::Nul => Say::NulInData,
         DataFault::BareLineEnd => Say::BareLineEndInData,
@@ -182,7 +212,7 @@ fn data_fault(fault: DataFault) -> Say {
 }
 
 /// Whatever keeps the store from taking a message, the client may come again.
-fn no_room(error: &CommitError) -> Say {
+pub(super) fn no_room(error: &CommitError) -> Say {
     match error {
         CommitError::DiskFull | CommitError::Failed(_) | CommitError::Closed => Say::NoRoom,
     }

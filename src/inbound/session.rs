@@ -19,6 +19,7 @@ use crate::observe::{Event, Events, RejectedWhat};
 use crate::smtp::server::{About, LineReader, MailIntake, Next, Rules, Say, Session, Split, Step};
 use crate::store::Store;
 
+use super::chunks::ChunkedMessage;
 use super::deadline::Deadline;
 use super::farewell;
 use super::read_buffer::ReadBuffer;
@@ -39,6 +40,8 @@ pub(super) struct Connection {
     pub(super) client: IpAddr,
     pub(super) input: ReadBuffer,
     pub(super) messages: u64,
+    /// The message of which chunks have come, and not the last; only while the session is in chunks.
+    pub(super) chunked: Option<Box<ChunkedMessage>>,
     stream: TcpStream,
     /// Replies to be written.
     out: Vec<u8>,
@@ -67,6 +70,7 @@ pub(super) async fn run(
         client,
         input: ReadBuffer::new(),
         messages: 0,
+        chunked: None,
         stream,
         out: Vec::new(),
         deadline: Deadline::new(Instant::now() + context.command_timeout),
@@ -128,14 +132,17 @@ impl Connection {
             };
             self.input.consume(consumed);
             match step {
-                Some(step) => self.take(step).await?,
+                Some(step) => self.take(session, step).await?,
                 None => return Ok(answered),
+            }
+            if !session.in_chunks() {
+                self.chunked = None; // dropped with its transaction, unless it is whole and gone
             }
             answered += 1;
         }
     }
 
-    async fn take(&mut self, step: Step) -> Result<(), End> {
+    async fn take(&mut self, session: &mut Session, step: Step) -> Result<(), End> {
         self.context.rules.write(step.reply, &mut self.out);
         if let Some(say) = step.refusal() {
             self.tell_rejected(rejected_what(step.about), say);
@@ -148,6 +155,7 @@ impl Connection {
                 self.flush().await?;
                 self.receive(*submission).await
             }
+            Next::Chunk(chunk) => self.receive_chunk(session, chunk).await,
         }
     }
 

@@ -1,5 +1,6 @@
 //! The protocol as pure functions and state machines. No sockets, no clock.
 
+pub mod chunk_checker;
 pub mod client;
 pub mod data_decoder;
 pub mod dot_stuffing;

@@ -2,6 +2,7 @@
 //! it is no command. Paths and parameters are taken apart later, when it is known that the command
 //! may be given at all.
 
+use super::chunk;
 use super::reply::Say;
 
 /// A command, with what stands behind its verb.
@@ -16,6 +17,11 @@ pub(super) enum Command<'a> {
     /// What stands behind `TO:`, not empty.
     Rcpt(&'a [u8]),
     Data,
+    /// So many octets follow, and whether they are the last of the message.
+    Bdat {
+        octets: u64,
+        last: bool,
+    },
     Rset,
     Noop,
     Vrfy,
@@ -44,6 +50,10 @@ pub(super) fn parse(line: &[u8]) -> Result<Command<'_>, Say> {
         b"DATA" => alone(argument, Command::Data),
         b"EHLO" => first_word(argument).map(Command::Ehlo),
         b"HELO" => first_word(argument).map(Command::Helo),
+        b"BDAT" => match chunk::parse(argument) {
+            Some((octets, last)) => Ok(Command::Bdat { octets, last }),
+            None => Err(Say::BadChunk),
+        },
         b"RSET" => alone(argument, Command::Rset),
         b"QUIT" => alone(argument, Command::Quit),
         b"NOOP" => Ok(Command::Noop),
@@ -52,7 +62,7 @@ pub(super) fn parse(line: &[u8]) -> Result<Command<'_>, Say> {
         b"VRFY" => Ok(Command::Vrfy),
         // Known to RFCs, not offered here.
         b"EXPN" | b"ETRN" | b"TURN" | b"ATRN" | b"SEND" | b"SOML" | b"SAML" | b"STARTTLS"
-        | b"AUTH" | b"BDAT" | b"BURL" => Err(Say::NotImplemented),
+        | b"AUTH" | b"BURL" => Err(Say::NotImplemented),
         _ => Err(unknown(line)),
     }
 }
@@ -226,7 +236,6 @@ mod tests {
                 b"SAML",
                 b"STARTTLS",
                 b"AUTH PLAIN AGEAYg==",
-                b"BDAT 5 LAST",
             ],
             Say::NotImplemented,
         );
@@ -234,6 +243,15 @@ mod tests {
             &[b"", b"  \t", b" NOOP", b"N\xc3\x96OP", b"\xff"],
             Say::BadLine,
         );
+    }
+
+    #[test]
+    fn a_chunk_has_its_count() {
+        // W-10.04
+        for (line, octets, last) in [("BDAT 5", 5, false), ("bdat  0 last \t", 0, true)] {
+            good(line, Command::Bdat { octets, last });
+        }
+        bad(&[b"BDAT", b"BDAT x", b"BDAT 1 FIRST"], Say::BadChunk);
     }
 
     #[test]

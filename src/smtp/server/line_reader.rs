@@ -33,6 +33,8 @@ pub enum LineFault {
     BareLineEnd,
     /// NUL or another control.
     Control,
+    /// Any of these in a BDAT: how many octets follow it that are no commands is unknown.
+    Chunk,
     /// A TLS handshake, on a port that has none.
     TlsHello,
 }
@@ -83,7 +85,7 @@ impl LineReader {
                 self.state = State::default();
                 let line = &input[..end];
                 let split = if line.iter().any(|&b| is_control(b)) {
-                    Split::Fault(LineFault::Control)
+                    Split::Fault(or_chunk(input, LineFault::Control))
                 } else {
                     Split::Line(line)
                 };
@@ -111,7 +113,7 @@ impl LineReader {
         let consumed = self.skip(&input[at..], false, at);
         (
             consumed.map_or(input.len(), |more| at + more),
-            Split::Fault(fault),
+            Split::Fault(or_chunk(input, fault)),
         )
     }
 
@@ -145,6 +147,13 @@ impl LineReader {
             State::Line { .. } => false,
             State::Skipping { skipped, .. } => skipped > COMMAND_FLOOD_BYTES_MAX,
         }
+    }
+}
+
+fn or_chunk(line: &[u8], fault: LineFault) -> LineFault {
+    match line.get(..4) {
+        Some(verb) if verb.eq_ignore_ascii_case(b"BDAT") => LineFault::Chunk,
+        _ => fault,
     }
 }
 

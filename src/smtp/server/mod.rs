@@ -4,6 +4,7 @@
 //! Promises: no input makes it panic, wait or keep more than the bounds of [`crate::mail::limits`];
 //! nothing that a client sent is ever part of a reply; a line that is damaged runs nothing.
 
+mod chunk;
 mod command;
 mod line_reader;
 mod parameters;
@@ -12,6 +13,7 @@ mod recipients;
 mod reply;
 mod session;
 
+pub use chunk::{Chunk, PartOf};
 pub use line_reader::{LineFault, LineReader, Split};
 pub use reply::{Reply, Rules, Say, SenderPolicy, write_accepted};
 pub use session::{About, MailIntake, Next, Session, Step, Submission};

@@ -1,4 +1,4 @@
-//! Parameters of MAIL and RCPT (RFC 5321 4.1.2, RFC 1870, RFC 6152, RFC 6531).
+//! Parameters of MAIL and RCPT (RFC 5321 4.1.2, RFC 1870, RFC 3030, RFC 6152, RFC 6531).
 
 use crate::mail::BodyKind;
 
@@ -102,6 +102,7 @@ fn declared_body(value: Option<&[u8]>) -> Result<BodyKind, ParameterFault> {
     match value {
         Some(v) if v.eq_ignore_ascii_case(b"7BIT") => Ok(BodyKind::SevenBit),
         Some(v) if v.eq_ignore_ascii_case(b"8BITMIME") => Ok(BodyKind::EightBitMime),
+        Some(v) if v.eq_ignore_ascii_case(b"BINARYMIME") => Ok(BodyKind::BinaryMime),
         _ => Err(ParameterFault::Syntax),
     }
 }
@@ -158,7 +159,7 @@ mod tests {
         };
         good("BODY=8bitMIME", eight);
         good("body=7bit", PLAIN);
-        for text in [&b"BODY"[..], b"BODY=", b"BODY=9BIT", b"BODY=BINARYMIME"] {
+        for text in [&b"BODY"[..], b"BODY=", b"BODY=9BIT", b"BODY=BINARY"] {
             bad(text, ParameterFault::Syntax);
         }
     }

@@ -31,6 +31,9 @@ pub enum Say {
     MailFirst,
     RecipientFirst,
     NoValidRecipients,
+    ChunksBegun,
+    ChunksOnly,
+    BadChunk,
 
     BadSender,
     BadRecipient,
@@ -57,7 +60,7 @@ pub enum Say {
 
 impl Say {
     /// All of them.
-    pub const ALL: [Say; 39] = [
+    pub const ALL: [Say; 42] = [
         Say::Ok,
         Say::SenderOk,
         Say::RecipientOk,
@@ -78,6 +81,9 @@ impl Say {
         Say::MailFirst,
         Say::RecipientFirst,
         Say::NoValidRecipients,
+        Say::ChunksBegun,
+        Say::ChunksOnly,
+        Say::BadChunk,
         Say::BadSender,
         Say::BadRecipient,
         Say::NeedsSmtputf8,
@@ -108,7 +114,7 @@ impl Say {
             Say::RecipientOk => "250 2.1.5 recipient ok",
             Say::Verify => "252 2.0.0 send some mail, and it will be tried",
             Say::Help => {
-                "214 2.0.0 HELO EHLO MAIL RCPT DATA RSET NOOP VRFY HELP QUIT: see RFC 5321"
+                "214 2.0.0 HELO EHLO MAIL RCPT DATA BDAT RSET NOOP VRFY HELP QUIT: see RFC 5321"
             }
             Say::Bye => "221 2.0.0 bye",
             Say::SendData => "354 end with a dot on a line of its own",
@@ -126,6 +132,9 @@ impl Say {
             Say::MailFirst => "503 5.5.1 say MAIL first",
             Say::RecipientFirst => "503 5.5.1 say RCPT first",
             Say::NoValidRecipients => "554 5.5.1 no valid recipients",
+            Say::ChunksBegun => "503 5.5.1 the message comes in chunks, say BDAT or RSET",
+            Say::ChunksOnly => "503 5.5.1 a BODY=BINARYMIME message comes with BDAT only",
+            Say::BadChunk => "501 5.5.4 chunk without a count, where it ends is unknown",
 
             Say::BadSender => "501 5.1.7 malformed sender address",
             Say::BadRecipient => "501 5.1.3 malformed recipient address",
@@ -162,7 +171,7 @@ impl Say {
     pub const fn ends_session(self) -> bool {
         match self.line().as_bytes() {
             [b'2', b'2', b'1', ..] | [b'4', b'2', b'1', ..] => true,
-            _ => matches!(self, Say::Http | Say::TlsHello | Say::AccessDenied),
+            _ => matches!(self, Say::Http | Say::TlsHello | Say::BadChunk | Say::AccessDenied),
         }
     }
 
@@ -189,6 +198,8 @@ pub enum Reply {
     Hello,
     /// The 250 to EHLO, with what is offered.
     Extensions,
+    /// Nothing yet: it depends on the octets that follow.
+    Later,
 }
 
 /// What the operator decided about sessions, and the replies that depend on it.
@@ -252,7 +263,7 @@ impl Rules {
             hello: one_line(&format!("250 {name}")),
             extensions: format!(
                 "250-{name}\r\n250-SIZE {message_bytes_max}\r\n250-PIPELINING\r\n\
-                 250-8BITMIME\r\n250-SMTPUTF8\r\n250 ENHANCEDSTATUSCODES\r\n"
+                 250-8BITMIME\r\n250-BINARYMIME\r\n250-CHUNKING\r\n250-SMTPUTF8\r\n250 ENHANCEDSTATUSCODES\r\n"
             )
             .into_bytes()
             .into(),
@@ -274,6 +285,7 @@ impl Rules {
             Reply::Fixed(say) => say.write(out),
             Reply::Hello => out.extend_from_slice(&self.hello),
             Reply::Extensions => out.extend_from_slice(&self.extensions),
+            Reply::Later => {}
         }
     }
 }

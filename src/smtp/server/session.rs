@@ -7,8 +7,9 @@
 use std::sync::Arc;
 
 use crate::mail::limits::HELO_BYTES_MAX;
-use crate::mail::{Address, AddressError, DsnEnvelope, Envelope, Protocol, Spelling};
+use crate::mail::{Address, AddressError, BodyKind, DsnEnvelope, Envelope, Protocol, Spelling};
 
+use super::chunk::{Chunk, PartOf};
 use super::command::{self, Command};
 use super::line_reader::LineFault;
 use super::parameters::{self, ParameterFault};
@@ -36,6 +37,8 @@ enum Phase {
         recipients: Recipients,
         refused: bool,
     },
+    /// The message is coming in, in chunks of which the last has not been announced.
+    Chunks { hello: Hello },
 }
 
 /// What the client said about itself.
@@ -73,6 +76,8 @@ pub enum Next {
     Command,
     /// Message data, for this transaction.
     Data(Box<Submission>),
+    /// The octets of a chunk, and then what is to be said about them.
+    Chunk(Chunk),
     /// Nothing: hang up.
     Close,
 }
@@ -114,8 +119,14 @@ impl Session {
     pub fn in_transaction(&self) -> bool {
         match self.phase {
             Phase::Unknown | Phase::Ready { .. } => false,
-            Phase::Transaction { .. } => true,
+            Phase::Transaction { .. } | Phase::Chunks { .. } => true,
         }
+    }
+
+    /// Whether a message has begun to come in, in chunks, and is neither whole nor dropped.
+    #[must_use]
+    pub fn in_chunks(&self) -> bool {
+        matches!(self.phase, Phase::Chunks { .. })
     }
 
     /// Takes a command line without its CRLF, as [`super::LineReader`] gives it.
@@ -139,6 +150,7 @@ impl Session {
                 )
             }
             Command::Data => self.data(),
+            Command::Bdat { octets, last } => self.bdat(octets, last),
             Command::Rset => {
                 self.drop_transaction();
                 Step::say(About::Command, Say::Ok)
@@ -160,6 +172,7 @@ impl Session {
             LineFault::BareLineEnd => Say::BareLineEndInCommand,
             LineFault::Control => Say::BadLine,
             LineFault::TlsHello => Say::TlsHello,
+            LineFault::Chunk => Say::BadChunk,
         };
         Step::say(About::Command, say)
     }
@@ -186,7 +199,7 @@ impl Session {
     fn mail(&mut self, argument: &[u8], intake: MailIntake) -> Result<(), Say> {
         let hello = match &self.phase {
             Phase::Unknown => return Err(Say::HelloFirst),
-            Phase::Transaction { .. } => return Err(Say::NestedMail),
+            Phase::Transaction { .. } | Phase::Chunks { .. } => return Err(Say::NestedMail),
             Phase::Ready { hello } => hello.clone(),
         };
         let split = path::split(argument).map_err(|fault| path_fault(fault, Say::BadSender))?;
@@ -227,6 +240,7 @@ impl Session {
         let (envelope, recipients, refused) = match &mut self.phase {
             Phase::Unknown => return Err(Say::HelloFirst),
             Phase::Ready { .. } => return Err(Say::MailFirst),
+            Phase::Chunks { .. } => return Err(Say::ChunksBegun),
             Phase::Transaction {
                 envelope,
                 recipients,
@@ -246,34 +260,78 @@ impl Session {
     }
 
     fn data(&mut self) -> Step {
-        let say = match &self.phase {
-            Phase::Unknown => Say::HelloFirst,
-            Phase::Ready { .. } => Say::MailFirst,
+        let granted = self.may_send().and_then(|body_kind| match body_kind {
+            BodyKind::BinaryMime => Err(Say::ChunksOnly), // RFC 3030 3
+            BodyKind::SevenBit | BodyKind::EightBitMime => self.take_submission(),
+        });
+        match granted {
+            Err(say) => Step::say(About::Data, say),
+            Ok(submission) => Step {
+                next: Next::Data(Box::new(submission)),
+                ..Step::say(About::Data, Say::SendData)
+            },
+        }
+    }
+
+    /// The octets come in any case, so the reply waits for them in any case.
+    fn bdat(&mut self, octets: u64, last: bool) -> Step {
+        let part_of = if self.in_chunks() {
+            PartOf::Current
+        } else {
+            match self.may_send().and_then(|_| self.take_submission()) {
+                Ok(submission) => PartOf::New(Box::new(submission)),
+                Err(say) => PartOf::Nothing(say),
+            }
+        };
+        if !matches!(part_of, PartOf::Nothing(_)) {
+            self.announced(last);
+        }
+        Step {
+            reply: Reply::Later,
+            about: About::Data,
+            next: Next::Chunk(Chunk {
+                octets,
+                last,
+                part_of,
+            }),
+        }
+    }
+
+    /// A chunk of a message was announced. With the last one the transaction is over here, as it
+    /// is with DATA.
+    fn announced(&mut self, last: bool) {
+        self.phase = match std::mem::replace(&mut self.phase, Phase::Unknown) {
+            Phase::Ready { hello } | Phase::Chunks { hello } if last => Phase::Ready { hello },
+            Phase::Ready { hello } | Phase::Chunks { hello } => Phase::Chunks { hello },
+            other @ (Phase::Unknown | Phase::Transaction { .. }) => other,
+        };
+    }
+
+    /// Whether message data may come now, and of which kind the client said they are.
+    fn may_send(&self) -> Result<BodyKind, Say> {
+        match &self.phase {
+            Phase::Unknown => Err(Say::HelloFirst),
+            Phase::Ready { .. } => Err(Say::MailFirst),
+            Phase::Chunks { .. } => Err(Say::ChunksBegun),
             Phase::Transaction {
+                envelope,
                 recipients,
                 refused,
                 ..
             } => match (recipients.is_empty(), refused) {
-                (true, false) => Say::RecipientFirst,
-                (true, true) => Say::NoValidRecipients,
-                (false, _) => Say::SendData,
+                (true, false) => Err(Say::RecipientFirst),
+                (true, true) => Err(Say::NoValidRecipients),
+                (false, _) => Ok(envelope.body_kind),
             },
-        };
-        let mut step = Step::say(About::Data, say);
-        if say == Say::SendData
-            && let Some(submission) = self.take_submission()
-        {
-            step.next = Next::Data(Box::new(submission));
         }
-        step
     }
 
-    fn take_submission(&mut self) -> Option<Submission> {
+    fn take_submission(&mut self) -> Result<Submission, Say> {
         match std::mem::replace(&mut self.phase, Phase::Unknown) {
-            Phase::Unknown => None,
-            ready @ Phase::Ready { .. } => {
-                self.phase = ready;
-                None
+            Phase::Unknown => Err(Say::HelloFirst),
+            Phase::Ready { hello } | Phase::Chunks { hello } => {
+                self.phase = Phase::Ready { hello };
+                Err(Say::MailFirst)
             }
             Phase::Transaction {
                 hello,
@@ -292,12 +350,13 @@ impl Session {
                     helo: hello.name.clone(),
                 };
                 self.phase = Phase::Ready { hello };
-                Some(submission)
+                Ok(submission)
             }
         }
     }
 
-    fn drop_transaction(&mut self) {
+    /// Forgets what came since MAIL, as RSET does.
+    pub fn drop_transaction(&mut self) {
         drop(self.take_submission());
     }
 }
@@ -320,7 +379,7 @@ impl Step {
     pub fn refusal(&self) -> Option<Say> {
         match self.reply {
             Reply::Fixed(say) => say.is_refusal().then_some(say),
-            Reply::Hello | Reply::Extensions => None,
+            Reply::Hello | Reply::Extensions | Reply::Later => None,
         }
     }
 }
@@ -331,6 +390,7 @@ fn about(line: &[u8]) -> About {
         Some(verb) if verb.eq_ignore_ascii_case(b"MAIL") => About::Mail,
         Some(verb) if verb.eq_ignore_ascii_case(b"RCPT") => About::Rcpt,
         Some(verb) if verb.eq_ignore_ascii_case(b"DATA") => About::Data,
+        Some(verb) if verb.eq_ignore_ascii_case(b"BDAT") => About::Data,
         _ => About::Command,
     }
 }
