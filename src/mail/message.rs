@@ -25,10 +25,16 @@ pub struct Message {
 }
 
 impl Message {
-    /// Octets that go out, dot-stuffing apart.
+    /// Octets that it has.
     #[must_use]
     pub fn size(&self) -> u64 {
         self.added_header.len() as u64 + self.body.len
+    }
+
+    /// Octets that go out with DATA, dot-stuffing apart: the end mark wants a line end before it.
+    #[must_use]
+    pub fn size_in_lines(&self) -> u64 {
+        self.size() + if self.body.ends_in_line_end { 0 } else { 2 }
     }
 }
 
@@ -41,4 +47,7 @@ pub struct BodyFacts {
     pub crc32: u32,
     /// Whether one of them is above 0x7F, in header or text.
     pub has_8bit: bool,
+    /// Whether they end with CRLF, or are none at all, so that the CRLF above them is the end. Text
+    /// that came in chunks need not (RFC 3030).
+    pub ends_in_line_end: bool,
 }

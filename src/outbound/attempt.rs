@@ -16,7 +16,7 @@ use crate::config::{DeliveryConfig, RelayName};
 use crate::mail::limits::{
     ATTEMPT_ADDRESSES_MAX, ATTEMPT_HOSTS_MAX, ATTEMPT_NAMES_MAX, TRANSACTION_RECIPIENTS_MAX,
 };
-use crate::mail::{Address, Answer, EnhancedCode, Message, Reason, Recipient, Remote};
+use crate::mail::{Address, Answer, BodyKind, EnhancedCode, Message, Reason, Recipient, Remote};
 use crate::observe::{Event, Events};
 use crate::queue::{Assignment, Outcome, Outcomes};
 use crate::smtp::client::verdict::answer_of;
@@ -346,7 +346,10 @@ fn tell_possible_duplicate(events: &Events, message: &Message, to: &Recipient, r
 
 fn facts_of(message: &Message) -> Facts {
     Facts {
-        size: message.size(),
+        size: match message.envelope.body_kind {
+            BodyKind::BinaryMime => message.size(),
+            BodyKind::SevenBit | BodyKind::EightBitMime => message.size_in_lines(),
+        },
         has_8bit: message.body.has_8bit || !message.added_header.is_ascii(),
     }
 }

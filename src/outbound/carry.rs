@@ -6,7 +6,7 @@ use bytes::Bytes;
 
 use crate::mail::Message;
 use crate::mail::limits::OUTGOING_WRITE_BYTES;
-use crate::smtp::client::{Step, Transaction};
+use crate::smtp::client::{Framing, Step, Transaction};
 use crate::smtp::dot_stuffing::DotStuffer;
 use crate::store::{BodyReader, ReadError, Store};
 
@@ -84,8 +84,8 @@ pub(super) async fn carry<B: Bodies>(
                     wire.expect_silence().map_err(ConnectionError::from)?;
                 }
             }
-            Step::Body => {
-                send_message(wire, transaction, message, bodies).await?;
+            Step::Body(framing) => {
+                send_message(wire, transaction, message, framing, bodies).await?;
                 transaction.body_sent();
             }
             Step::Over => return Ok(()),
@@ -104,27 +104,59 @@ async fn hear_out(wire: &mut Wire, transaction: &mut Transaction) {
     }
 }
 
-/// Streams the message. Returns only when its end mark is out.
+/// Streams the message. What it ends with leaves only once all of it was read and found right;
+/// returns only when that is out.
 async fn send_message<B: Bodies>(
     wire: &mut Wire,
     transaction: &mut Transaction,
     message: &Message,
+    framing: Framing,
     bodies: &B,
 ) -> Result<(), CarryError> {
     let mut pieces = bodies.open(message).await?;
-    let (mut stuffer, mut out) = (DotStuffer::new(), Vec::new());
-    stuffer.encode(&message.added_header, &mut out);
+    let mut out = Vec::new();
+    let mut encoder = Encoder::new(framing);
+    encoder.encode(&message.added_header, &mut out);
     while let Some(piece) = pieces.next().await? {
         for part in piece.chunks(OUTGOING_WRITE_BYTES) {
-            stuffer.encode(part, &mut out);
             if out.len() >= OUTGOING_WRITE_BYTES {
                 send_piece(wire, transaction, &out).await?;
                 out.clear();
             }
+            encoder.encode(part, &mut out);
         }
     }
-    stuffer.finish(&mut out);
+    encoder.finish(&mut out);
     send_piece(wire, transaction, &out).await
+}
+
+/// Octets of a message as its framing wants them.
+enum Encoder {
+    Dots(DotStuffer),
+    Counted,
+}
+
+impl Encoder {
+    fn new(framing: Framing) -> Encoder {
+        match framing {
+            Framing::Dots => Encoder::Dots(DotStuffer::new()),
+            Framing::Counted => Encoder::Counted,
+        }
+    }
+
+    fn encode(&mut self, octets: &[u8], out: &mut Vec<u8>) {
+        match self {
+            Encoder::Dots(stuffer) => stuffer.encode(octets, out),
+            Encoder::Counted => out.extend_from_slice(octets),
+        }
+    }
+
+    fn finish(self, out: &mut Vec<u8>) {
+        match self {
+            Encoder::Dots(stuffer) => stuffer.finish(out),
+            Encoder::Counted => {}
+        }
+    }
 }
 
 /// Writes a piece, unless the host has had enough already.

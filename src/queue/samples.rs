@@ -29,6 +29,7 @@ pub(super) fn message(arrival: UnixMillis, from: &str) -> Message {
             len: 0,
             crc32: 0,
             has_8bit: false,
+            ends_in_line_end: true,
         },
         report_of: None,
     }

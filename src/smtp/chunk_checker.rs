@@ -116,10 +116,25 @@ mod tests {
         // W-10.02, W-10.07
         let bare = Some(DataFault::BareLineEnd);
         let nul = Some(DataFault::Nul);
-        for good in [&b""[..], b"x", b"x\r\n", b"\r\n\r\n", b"\r\n.\r\n..x", b"\xff\x01\x7f"] {
+        for good in [
+            &b""[..],
+            b"x",
+            b"x\r\n",
+            b"\r\n\r\n",
+            b"\r\n.\r\n..x",
+            b"\xff\x01\x7f",
+        ] {
             check(good, None, None);
         }
-        for bad in [&b"\n"[..], b"x\ny", b"x\ry", b"\r\r\n", b"\r\n\n", b"\n\r\n", b"\r\nx\r "] {
+        for bad in [
+            &b"\n"[..],
+            b"x\ny",
+            b"x\ry",
+            b"\r\r\n",
+            b"\r\n\n",
+            b"\n\r\n",
+            b"\r\nx\r ",
+        ] {
             check(bad, bare, bare);
         }
         check(b"x\r", None, bare);

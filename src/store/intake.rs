@@ -22,6 +22,8 @@ pub struct Intake {
     len: u64,
     crc: crc32fast::Hasher,
     has_8bit: bool,
+    /// The last two octets.
+    tail: [u8; 2],
 }
 
 /// Octets that are complete; if they are in a file, its content is on disk.
@@ -46,6 +48,7 @@ impl Intake {
             len: 0,
             crc: crc32fast::Hasher::new(),
             has_8bit: false,
+            tail: *b"\r\n", // as if of the line above
         }
     }
 
@@ -76,6 +79,7 @@ impl Intake {
             len: self.len,
             crc32: self.crc.clone().finalize(),
             has_8bit: self.has_8bit,
+            ends_in_line_end: self.tail == *b"\r\n",
         };
         if self.file.is_none() && self.buffer.len() <= INLINE_BODY_BYTES_MAX {
             return Ok(FinishedBody {
@@ -98,6 +102,11 @@ impl Intake {
         self.crc.update(fresh);
         self.has_8bit |= !fresh.is_ascii();
         self.len += fresh.len() as u64;
+        self.tail = match fresh {
+            [.., before, last] => [*before, *last],
+            [last] => [self.tail[1], *last],
+            [] => self.tail,
+        };
         self.settled = self.buffer.len();
     }
 

@@ -77,6 +77,7 @@ fn report(to: &str, header_section: &[u8], recipients: &[(Recipient, Fate)]) -> 
             len: 0,
             crc32: 0,
             has_8bit: false,
+            ends_in_line_end: true,
         },
         report_of: None,
     };

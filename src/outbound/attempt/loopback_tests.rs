@@ -49,6 +49,7 @@ fn assignment(to: &[&str]) -> Assignment {
                 len: BODY.len() as u64,
                 crc32: 0,
                 has_8bit: false,
+                ends_in_line_end: true,
             },
             report_of: None,
         },

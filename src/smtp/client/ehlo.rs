@@ -21,6 +21,8 @@ pub struct Extensions {
     pub dsn: bool,
     /// CHUNKING (RFC 3030).
     pub chunking: bool,
+    /// BINARYMIME (RFC 3030).
+    pub binary_mime: bool,
     /// REQUIRETLS (RFC 8689).
     pub require_tls: bool,
     /// `RCPTMAX` of LIMITS (RFC 9422), if it is a sane number.
@@ -67,6 +69,7 @@ impl Extensions {
             "ENHANCEDSTATUSCODES" => self.enhanced_status_codes = true,
             "DSN" => self.dsn = true,
             "CHUNKING" => self.chunking = true,
+            "BINARYMIME" => self.binary_mime = true,
             "REQUIRETLS" => self.require_tls = true,
             "LIMITS" => self.recipients_max = words.find_map(recipients_max),
             _ => {}

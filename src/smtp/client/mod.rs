@@ -12,5 +12,5 @@ pub mod verdict;
 
 pub use ehlo::Extensions;
 pub use reply_reader::{ProtocolFault, RemoteReply, ReplyReader};
-pub use transaction::{Facts, Step, Transaction};
+pub use transaction::{Facts, Framing, Step, Transaction};
 pub use verdict::{Meaning, Phase, Settled, Verdict, meaning};

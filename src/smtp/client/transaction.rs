@@ -4,14 +4,16 @@
 //!
 //! 1. `Send`: write these octets.
 //! 2. `Read`: wait for a reply and hand it to [`Transaction::reply`].
-//! 3. `Body`: write the message with its end mark, then say [`Transaction::body_sent`].
+//! 3. `Body`: write the message, framed as it says, then say [`Transaction::body_sent`].
 //!
 //! Whatever breaks, [`Transaction::finish`] gives what was settled until then. With PIPELINING
 //! (RFC 2920) MAIL, RCPT and DATA leave together; without it, one command is unanswered at a time.
+//!
+//! A BINARYMIME message goes out as one BDAT, and only once a recipient was taken (RFC 3030).
 
 use std::collections::VecDeque;
 
-use crate::mail::{Address, EnhancedCode, Envelope, Reason, Remote, Reply, ReversePath};
+use crate::mail::{Address, BodyKind, EnhancedCode, Envelope, Reason, Remote, Reply, ReversePath};
 
 use super::ehlo::{Extensions, SizeLimit};
 use super::reply_reader::{ProtocolFault, RemoteReply};
@@ -20,7 +22,8 @@ use super::verdict::{Meaning, Phase, Settled, meaning, too_many_recipients};
 /// What must be known about a message before it is sent.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Facts {
-    /// Octets that go out, doubled dots and end mark apart (RFC 1870 3).
+    /// Octets that go out, doubled dots and end mark apart (RFC 1870 3). Exact: with BDAT it is the
+    /// count.
     pub size: u64,
     /// Whether one of them is above 0x7F.
     pub has_8bit: bool,
@@ -33,10 +36,19 @@ pub enum Step {
     Send(Vec<u8>),
     /// Wait for the reply to this.
     Read(Phase),
-    /// Write the message and its end mark.
-    Body,
+    /// Write the message.
+    Body(Framing),
     /// Nothing more.
     Over,
+}
+
+/// How the host is told where the message ends.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Framing {
+    /// By an end mark; dots are doubled (RFC 5321 4.5.2).
+    Dots,
+    /// By its count, which was sent: exactly so many octets, as they are (RFC 3030).
+    Counted,
 }
 
 /// A transaction under way.
@@ -44,6 +56,8 @@ pub enum Step {
 pub struct Transaction {
     remote: Remote,
     mail: Vec<u8>,
+    framing: Framing,
+    size: u64,
     recipients: Vec<Rcpt>,
     pipelining: bool,
     /// Not sent yet, in order.
@@ -79,8 +93,9 @@ enum RcptState {
 enum Command {
     Mail,
     Rcpt(usize),
+    /// DATA or, by the framing, BDAT.
     Data,
-    /// The end mark.
+    /// The end of the message.
     Dot,
     /// An end mark without a message: the host said 354 although it had taken no recipient.
     EmptyDot,
@@ -90,9 +105,9 @@ enum Command {
 enum Stage {
     /// MAIL, RCPT, DATA.
     Envelope,
-    /// 354 was said; the message is to be sent.
+    /// 354 was said, or BDAT; the message is to be sent.
     Body,
-    /// The end mark is out.
+    /// The end of the message is out.
     Ending,
     /// Nothing more to do.
     Over,
@@ -100,8 +115,9 @@ enum Stage {
 
 impl Transaction {
     /// Plans a transaction. Recipients that this host can't be given are settled at once: all of
-    /// them if the message is larger than it takes, those with a non-ASCII address if it has no
-    /// SMTPUTF8 (RFC 6531 3.2). If none is left, there is nothing to send.
+    /// them if the message is larger than it takes or of a kind that it does not take (RFC 3030 3),
+    /// those with a non-ASCII address if it has no SMTPUTF8 (RFC 6531 3.2). If none is left, there
+    /// is nothing to send.
     #[must_use]
     pub fn new(
         envelope: &Envelope,
@@ -114,9 +130,16 @@ impl Transaction {
             .reverse_path
             .mailbox()
             .is_some_and(Address::needs_smtputf8);
+        let framing = match envelope.body_kind {
+            BodyKind::BinaryMime => Framing::Counted,
+            BodyKind::SevenBit | BodyKind::EightBitMime => Framing::Dots,
+        };
         let refused = |address: &Address| {
             if too_large(facts, offered) {
                 return Some(TOO_LARGE);
+            }
+            if framing == Framing::Counted && !(offered.chunking && offered.binary_mime) {
+                return Some(NO_BINARY_MIME);
             }
             let needs_utf8 = sender_needs_utf8 || address.needs_smtputf8();
             (needs_utf8 && !offered.smtputf8).then_some(NO_SMTPUTF8)
@@ -151,7 +174,9 @@ impl Transaction {
         };
         Transaction {
             remote: remote.clone(),
-            mail: mail_line(&envelope.reverse_path, facts, offered, utf8),
+            mail: mail_line(&envelope.reverse_path, facts, framing, offered, utf8),
+            framing,
+            size: facts.size,
             recipients,
             pipelining: offered.pipelining,
             unsent,
@@ -166,11 +191,11 @@ impl Transaction {
     pub fn next_step(&mut self) -> Step {
         match self.stage {
             Stage::Over => return Step::Over,
-            Stage::Body => return Step::Body,
+            Stage::Body => return Step::Body(self.framing),
             Stage::Envelope | Stage::Ending => {}
         }
-        let may_send = self.unanswered.is_empty() || self.pipelining;
-        if !may_send || self.unsent.is_empty() {
+        let group = self.sendable();
+        if group == 0 {
             return match self.unanswered.front() {
                 Some(command) => Step::Read(command.phase()),
                 None => {
@@ -179,11 +204,12 @@ impl Transaction {
                 }
             };
         }
-        let group = if self.pipelining {
-            self.unsent.len()
-        } else {
-            1
-        };
+        if self.framing == Framing::Counted && self.unsent.front() == Some(&Command::Data) {
+            // What it is answered comes behind the octets.
+            self.unsent.clear();
+            self.stage = Stage::Body;
+            return Step::Send(format!("BDAT {} LAST\r\n", self.size).into_bytes());
+        }
         let mut octets = Vec::new();
         for command in self.unsent.drain(..group) {
             octets.extend_from_slice(match command {
@@ -195,6 +221,25 @@ impl Transaction {
             self.unanswered.push_back(command);
         }
         Step::Send(octets)
+    }
+
+    /// How many of the unsent commands may leave now.
+    fn sendable(&self) -> usize {
+        match (self.unanswered.is_empty(), self.pipelining, self.framing) {
+            (false, false, _) => 0,
+            (true, false, _) => self.unsent.len().min(1),
+            (_, true, Framing::Dots) => self.unsent.len(),
+            // BDAT takes the message with it, which nobody may want.
+            (nothing_unanswered, true, Framing::Counted) => {
+                let before_data = self
+                    .unsent
+                    .iter()
+                    .take_while(|&&c| c != Command::Data)
+                    .count();
+                let data_alone = before_data == 0 && nothing_unanswered;
+                before_data + usize::from(data_alone && !self.unsent.is_empty())
+            }
+        }
     }
 
     /// Whether the host owes us a reply. If not, nothing may come from it.
@@ -229,7 +274,8 @@ impl Transaction {
             (Command::Data, Meaning::Go) => self.unsent.push_back(Command::EmptyDot),
             (Command::Data, _) => self.settle_open(&reply),
             (Command::Dot, _) => {
-                self.begun = false;
+                // A refused chunk leaves the transaction open until RSET (RFC 3030 2).
+                self.begun = self.framing == Framing::Counted && meaning != Meaning::Go;
                 self.settle_open(&reply);
             }
             // Whatever it says: nobody's mail was in it.
@@ -242,7 +288,7 @@ impl Transaction {
         Ok(())
     }
 
-    /// The message and its end mark are out.
+    /// The whole message is out.
     pub fn body_sent(&mut self) {
         debug_assert_eq!(self.stage, Stage::Body);
         self.stage = Stage::Ending;
@@ -356,6 +402,10 @@ const TOO_LARGE: (EnhancedCode, &str) = (
     EnhancedCode::permanent(3, 4),
     "the message is larger than the remote host takes",
 );
+const NO_BINARY_MIME: (EnhancedCode, &str) = (
+    EnhancedCode::permanent(6, 3),
+    "the remote host does not take binary messages (it does not offer BINARYMIME with CHUNKING)",
+);
 const NO_SMTPUTF8: (EnhancedCode, &str) = (
     EnhancedCode::permanent(6, 7),
     "the remote host does not take non-ASCII addresses (it does not offer SMTPUTF8)",
@@ -372,6 +422,7 @@ fn too_large(facts: Facts, offered: &Extensions) -> bool {
 fn mail_line(
     reverse_path: &ReversePath,
     facts: Facts,
+    framing: Framing,
     offered: &Extensions,
     utf8: bool,
 ) -> Vec<u8> {
@@ -379,8 +430,10 @@ fn mail_line(
     if offered.size.is_some() {
         line += &format!(" SIZE={}", facts.size);
     }
-    if offered.eight_bit_mime && facts.has_8bit {
-        line += " BODY=8BITMIME";
+    match framing {
+        Framing::Counted => line += " BODY=BINARYMIME",
+        Framing::Dots if offered.eight_bit_mime && facts.has_8bit => line += " BODY=8BITMIME",
+        Framing::Dots => {}
     }
     if utf8 {
         line += " SMTPUTF8";

@@ -28,7 +28,9 @@ pub enum PartOf {
 /// Reads what stands behind BDAT: the count, and `LAST` or nothing. `None`: the count is unknown, so
 /// nothing that follows can be understood. A count beyond `u64` is as good as none.
 pub(super) fn parse(argument: &[u8]) -> Option<(u64, bool)> {
-    let mut words = argument.split(|&b| b == b' ').filter(|word| !word.is_empty());
+    let mut words = argument
+        .split(|&b| b == b' ')
+        .filter(|word| !word.is_empty());
     let digits = words.next().filter(|w| w.iter().all(u8::is_ascii_digit))?;
     let octets = std::str::from_utf8(digits).ok()?.parse().ok()?;
     let last = match words.next() {

@@ -281,6 +281,14 @@ mod tests {
         check(b"\x16\x03\x01\x02\x00", &["TlsHello"]);
     }
 
+    #[test]
+    fn a_damaged_chunk_is_told_as_one() {
+        // W-10.04
+        check(b"bdat 5\0\r\n", &["Chunk"]);
+        check(b"BDAT 5\n", &["Chunk"]);
+        check(b"NOOP 5\n", &["BareLineEnd"]);
+    }
+
     proptest! {
         #[test]
         fn any_segmentation_gives_the_same_lines( // W-7.02

@@ -171,7 +171,10 @@ impl Say {
     pub const fn ends_session(self) -> bool {
         match self.line().as_bytes() {
             [b'2', b'2', b'1', ..] | [b'4', b'2', b'1', ..] => true,
-            _ => matches!(self, Say::Http | Say::TlsHello | Say::BadChunk | Say::AccessDenied),
+            _ => matches!(
+                self,
+                Say::Http | Say::TlsHello | Say::BadChunk | Say::AccessDenied
+            ),
         }
     }
 
@@ -352,6 +355,8 @@ mod tests {
             250-SIZE 10485760
             250-PIPELINING
             250-8BITMIME
+            250-BINARYMIME
+            250-CHUNKING
             250-SMTPUTF8
             250 ENHANCEDSTATUSCODES
             250 2.0.0 queued as 00000000010000000000000000

@@ -61,11 +61,12 @@ enum ProtocolV1 {
     Utf8Smtp,
 }
 
-/// What version 2 adds: BINARYMIME, TLS and AUTH of the client, RET and ENVID.
+/// What version 2 adds: BINARYMIME, bodies without a line end, TLS and AUTH of the client, RET and ENVID.
 #[derive(Serialize, Deserialize)]
 struct MessageV2 {
     v1: MessageV1,
     binary: bool,
+    body_ends_in_line_end: bool,
     tls: Option<(String, String)>,
     user: Option<String>,
     ret: Option<RetV2>,
@@ -73,11 +74,12 @@ struct MessageV2 {
 }
 
 impl From<MessageV1> for MessageV2 {
-    /// What version 1 could not say was not said.
+    /// What version 1 could not say was not said; and all that it knew came with DATA.
     fn from(v1: MessageV1) -> MessageV2 {
         MessageV2 {
             v1,
             binary: false,
+            body_ends_in_line_end: true,
             tls: None,
             user: None,
             ret: None,
@@ -140,6 +142,7 @@ pub(in crate::store) fn seal_message(stored: &StoredMessage) -> Vec<u8> {
     let record = MessageV2 {
         v1,
         binary: envelope.body_kind == BodyKind::BinaryMime,
+        body_ends_in_line_end: body.ends_in_line_end,
         tls: tls.map(|tls| (tls.version.to_string(), tls.cipher.to_string())),
         user: user.map(str::to_owned),
         ret: envelope.dsn.ret.map(|ret| match ret {
@@ -167,6 +170,7 @@ pub(in crate::store) fn open_message(
     let MessageV2 {
         v1: record,
         binary,
+        body_ends_in_line_end,
         tls,
         user,
         ret,
@@ -224,6 +228,7 @@ pub(in crate::store) fn open_message(
             len: record.body_len,
             crc32: record.body_crc32,
             has_8bit: record.body_has_8bit,
+            ends_in_line_end: body_ends_in_line_end,
         },
         report_of: record.report_of.map(QueueId::from_bytes),
     };

@@ -155,6 +155,7 @@ mod tests {
                     len: 9,
                     crc32: 10,
                     has_8bit: true,
+                    ends_in_line_end: false,
                 },
                 report_of: Some(QueueId::new(UnixMillis(4), 5)),
             },

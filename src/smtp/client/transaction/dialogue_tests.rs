@@ -63,8 +63,11 @@ fn play(mut transaction: Transaction, replies: &[&str]) -> String {
                 let text = String::from_utf8(octets).unwrap();
                 said += &format!("C: {}\n", text.trim_end().replace("\r\n", " | "));
             }
-            Step::Body => {
-                said += "C: (message)\n";
+            Step::Body(framing) => {
+                said += match framing {
+                    Framing::Dots => "C: (message)\n",
+                    Framing::Counted => "C: (octets)\n",
+                };
                 transaction.body_sent();
             }
             Step::Read(_) => {
@@ -438,7 +441,7 @@ fn a_refusal_during_the_message_stands_and_success_does_not() {
         for reply in ["250 ok", "250 a", "354 go"] {
             transaction.reply(&read(reply)).unwrap();
         }
-        assert_eq!(transaction.next_step(), Step::Body);
+        assert_eq!(transaction.next_step(), Step::Body(Framing::Dots));
         let is_fault = transaction.replied_early(&read(text)).is_err();
         assert_eq!(is_fault, text.starts_with('2'), "{text}");
         assert_eq!(transaction.next_step(), Step::Over);
@@ -552,4 +555,140 @@ fn only_those_that_need_smtputf8_fail_without_it() {
             1 delivered 2.0.0: 250 queued
         "#]],
     );
+}
+
+fn binary() -> Envelope {
+    Envelope {
+        body_kind: BodyKind::BinaryMime,
+        ..plain()
+    }
+}
+
+fn chunking(pipelining: bool) -> Extensions {
+    Extensions {
+        pipelining,
+        chunking: true,
+        binary_mime: true,
+        size: Some(SizeLimit::Unknown),
+        eight_bit_mime: true,
+        ..Extensions::none()
+    }
+}
+
+#[track_caller]
+fn check_binary(pipelining: bool, replies: &[&str], want: &Expect) {
+    let (a, b) = (address("a@d.test"), address("b@d.test"));
+    let offered = chunking(pipelining);
+    want.assert_eq(&play(
+        Transaction::new(&binary(), &[&a, &b], SMALL, &offered, &remote()),
+        replies,
+    ));
+}
+
+#[test]
+fn a_binary_message_is_one_chunk_that_waits_for_a_recipient() {
+    // W-10.08, W-17.05
+    check_binary(
+        true,
+        &["250 ok", "550 a", "250 b", "250 queued"],
+        &expect![[r#"
+            C: MAIL FROM:<s@gp.test> SIZE=100 BODY=BINARYMIME | RCPT TO:<a@d.test> | RCPT TO:<b@d.test>
+            S: 250 ok
+            S: 550 a
+            S: 250 b
+            C: BDAT 100 LAST
+            C: (octets)
+            S: 250 queued
+            0 failed 5.0.0: 550 a
+            1 delivered 2.0.0: 250 queued
+        "#]],
+    );
+    check_binary(
+        false,
+        &["250 ok", "250 a", "250 b", "250 queued"],
+        &expect![[r#"
+            C: MAIL FROM:<s@gp.test> SIZE=100 BODY=BINARYMIME
+            S: 250 ok
+            C: RCPT TO:<a@d.test>
+            S: 250 a
+            C: RCPT TO:<b@d.test>
+            S: 250 b
+            C: BDAT 100 LAST
+            C: (octets)
+            S: 250 queued
+            0 delivered 2.0.0: 250 queued
+            1 delivered 2.0.0: 250 queued
+        "#]],
+    );
+    check_binary(true, &["250 ok", "550 a", "450 b"], &expect![[r#"
+        C: MAIL FROM:<s@gp.test> SIZE=100 BODY=BINARYMIME | RCPT TO:<a@d.test> | RCPT TO:<b@d.test>
+        S: 250 ok
+        S: 550 a
+        S: 450 b
+           (needs RSET)
+        0 failed 5.0.0: 550 a
+        1 deferred 4.0.0: 450 b
+    "#]]);
+    check_binary(true, &["550 ok", "503 a", "503 b"], &expect![[r#"
+        C: MAIL FROM:<s@gp.test> SIZE=100 BODY=BINARYMIME | RCPT TO:<a@d.test> | RCPT TO:<b@d.test>
+        S: 550 ok
+        S: 503 a
+        S: 503 b
+        0 failed 5.0.0: 550 ok
+        1 failed 5.0.0: 550 ok
+    "#]]);
+}
+
+#[test]
+fn a_refused_chunk_settles_the_open_ones() {
+    // W-17.05
+    check_binary(
+        true,
+        &["250 ok", "550 a", "250 b", "554 5.6.0 no"],
+        &expect![[r#"
+            C: MAIL FROM:<s@gp.test> SIZE=100 BODY=BINARYMIME | RCPT TO:<a@d.test> | RCPT TO:<b@d.test>
+            S: 250 ok
+            S: 550 a
+            S: 250 b
+            C: BDAT 100 LAST
+            C: (octets)
+            S: 554 5.6.0 no
+               (needs RSET)
+            0 failed 5.0.0: 550 a
+            1 failed 5.6.0: 554 5.6.0 no
+        "#]],
+    );
+    check_binary(true, &["250 ok", "250 a", "250 b"], &expect![[r#"
+        C: MAIL FROM:<s@gp.test> SIZE=100 BODY=BINARYMIME | RCPT TO:<a@d.test> | RCPT TO:<b@d.test>
+        S: 250 ok
+        S: 250 a
+        S: 250 b
+        C: BDAT 100 LAST
+        C: (octets)
+           (lost)
+           (needs RSET)
+           (in doubt: 0)
+           (in doubt: 1)
+        0 open
+        1 open
+    "#]]);
+}
+
+#[test]
+fn a_binary_message_needs_both_extensions() {
+    // W-10.08
+    let with = |chunking, binary_mime| Extensions {
+        chunking,
+        binary_mime,
+        ..Extensions::none()
+    };
+    for (offered, want) in [
+        (with(false, false), "Failed 5.6.3"),
+        (with(true, false), "Failed 5.6.3"),
+        (with(false, true), "Failed 5.6.3"),
+        (with(true, true), "MAIL FROM:<s@gp.test> BODY=BINARYMIME"),
+    ] {
+        let got = opening(&binary(), "a@d.test", SMALL, &offered);
+        assert_eq!(got, want, "{offered:?}");
+    }
 }

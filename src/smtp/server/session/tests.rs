@@ -28,6 +28,7 @@ fn play_with(mut session: Session, script: &str, intake: MailIntake) -> String {
             Reply::Fixed(Say::SendData) => "354",
             Reply::Fixed(_) => &reply[..9],
             Reply::Hello | Reply::Extensions => reply,
+            Reply::Later => "...",
         };
         seen.push_str(&format!("{line:<44} {codes}\n"));
         match step.next {
@@ -47,9 +48,20 @@ fn play_with(mut session: Session, script: &str, intake: MailIntake) -> String {
                 ));
             }
             Next::Close => seen.push_str("  = closes\n"),
+            Next::Chunk(chunk) => seen.push_str(&format!("  = {}\n", told(&chunk))),
         }
     }
     seen
+}
+
+fn told(chunk: &Chunk) -> String {
+    let part_of = match &chunk.part_of {
+        PartOf::New(submission) => format!("begins {:?}", submission.recipients),
+        PartOf::Current => "goes on".to_owned(),
+        PartOf::Nothing(say) => format!("nothing: {}", say.line()),
+    };
+    let last = if chunk.last { ", the last" } else { "" };
+    format!("{} octets{last}: {part_of}", chunk.octets)
 }
 
 #[track_caller]
@@ -76,7 +88,7 @@ fn a_transaction() {
         DATA
         QUIT",
         expect![[r#"
-            EHLO client.test                             250-gp.test|250-SIZE 10485760|250-PIPELINING|250-8BITMIME|250-SMTPUTF8|250 ENHANCEDSTATUSCODES
+            EHLO client.test                             250-gp.test|250-SIZE 10485760|250-PIPELINING|250-8BITMIME|250-BINARYMIME|250-CHUNKING|250-SMTPUTF8|250 ENHANCEDSTATUSCODES
             MAIL FROM:<Ann@GP.test> SIZE=100 BODY=8BITMIME 250 2.1.0
             RCPT TO:<Bob@Dest.test>                      250 2.1.5
             RCPT TO:<postMaster>                         250 2.1.5
@@ -131,7 +143,7 @@ fn commands_out_of_order() {
             MAIL FROM:<a@gp.test>                        503 5.5.1
             RCPT TO:<b@dest.test>                        503 5.5.1
             DATA                                         503 5.5.1
-            EHLO x                                       250-gp.test|250-SIZE 10485760|250-PIPELINING|250-8BITMIME|250-SMTPUTF8|250 ENHANCEDSTATUSCODES
+            EHLO x                                       250-gp.test|250-SIZE 10485760|250-PIPELINING|250-8BITMIME|250-BINARYMIME|250-CHUNKING|250-SMTPUTF8|250 ENHANCEDSTATUSCODES
             RCPT TO:<b@dest.test>                        503 5.5.1
             DATA                                         503 5.5.1
             MAIL FROM:<a@gp.test>                        250 2.1.0
@@ -182,12 +194,12 @@ fn greetings() {
             RCPT TO:<b@dest.test>                        250 2.1.5
             DATA                                         354
               = <a@gp.test> to [<b@dest.test>] by client.test with Smtp SevenBit
-            EHLO a(b)";é[]                               250-gp.test|250-SIZE 10485760|250-PIPELINING|250-8BITMIME|250-SMTPUTF8|250 ENHANCEDSTATUSCODES
+            EHLO a(b)";é[]                               250-gp.test|250-SIZE 10485760|250-PIPELINING|250-8BITMIME|250-BINARYMIME|250-CHUNKING|250-SMTPUTF8|250 ENHANCEDSTATUSCODES
             MAIL FROM:<a@gp.test> SMTPUTF8               250 2.1.0
             RCPT TO:<ü@bücher.test>                      250 2.1.5
             DATA                                         354
               = <a@gp.test> to [<ü@bücher.test>] by a(b)\";\xc3\xa9[] with Utf8Smtp SevenBit
-            EHLO [IPv6:::1]                              250-gp.test|250-SIZE 10485760|250-PIPELINING|250-8BITMIME|250-SMTPUTF8|250 ENHANCEDSTATUSCODES
+            EHLO [IPv6:::1]                              250-gp.test|250-SIZE 10485760|250-PIPELINING|250-8BITMIME|250-BINARYMIME|250-CHUNKING|250-SMTPUTF8|250 ENHANCEDSTATUSCODES
             MAIL FROM:<a@gp.test>                        250 2.1.0
             RCPT TO:<b@dest.test>                        250 2.1.5
             DATA                                         354
@@ -216,7 +228,7 @@ fn refused_recipients_disturb_nobody() {
         RCPT TO:<2@dest.test>
         DATA",
         expect![[r#"
-            EHLO x                                       250-gp.test|250-SIZE 10485760|250-PIPELINING|250-8BITMIME|250-SMTPUTF8|250 ENHANCEDSTATUSCODES
+            EHLO x                                       250-gp.test|250-SIZE 10485760|250-PIPELINING|250-8BITMIME|250-BINARYMIME|250-CHUNKING|250-SMTPUTF8|250 ENHANCEDSTATUSCODES
             MAIL FROM:<a@gp.test>                        250 2.1.0
             RCPT TO:<>                                   501 5.1.3
             RCPT TO:<@dest.test>                         501 5.1.3
@@ -256,7 +268,7 @@ fn refused_senders_open_nothing() {
         RCPT TO:<b@dest.test>
         MAIL FROM:<\u{fc}@gp.test> SIZE=10485760 SMTPUTF8",
         expect![[r#"
-            EHLO x                                       250-gp.test|250-SIZE 10485760|250-PIPELINING|250-8BITMIME|250-SMTPUTF8|250 ENHANCEDSTATUSCODES
+            EHLO x                                       250-gp.test|250-SIZE 10485760|250-PIPELINING|250-8BITMIME|250-BINARYMIME|250-CHUNKING|250-SMTPUTF8|250 ENHANCEDSTATUSCODES
             MAIL FROM:<postmaster>                       501 5.1.7
             MAIL FROM:<a@sub.gp.test>                    550 5.7.1
             RCPT TO:<b@dest.test>                        503 5.5.1
@@ -287,7 +299,7 @@ fn http_and_quit_close() {
         expect![[r#"
             GET / HTTP/1.1                               500 5.5.2
               = closes
-            EHLO x                                       250-gp.test|250-SIZE 10485760|250-PIPELINING|250-8BITMIME|250-SMTPUTF8|250 ENHANCEDSTATUSCODES
+            EHLO x                                       250-gp.test|250-SIZE 10485760|250-PIPELINING|250-8BITMIME|250-BINARYMIME|250-CHUNKING|250-SMTPUTF8|250 ENHANCEDSTATUSCODES
             MAIL FROM:<a@gp.test>                        250 2.1.0
             QUIT x                                       501 5.5.4
             QUIT                                         221 2.0.0
@@ -302,7 +314,7 @@ fn without_room_only_mail_is_refused() {
     let script = "EHLO x\nMAIL FROM:<a@gp.test>\nRCPT TO:<b@dest.test>\nNOOP";
     let seen = play_with(session(SenderPolicy::Any), script, MailIntake::Closed);
     expect![[r#"
-        EHLO x                                       250-gp.test|250-SIZE 10485760|250-PIPELINING|250-8BITMIME|250-SMTPUTF8|250 ENHANCEDSTATUSCODES
+        EHLO x                                       250-gp.test|250-SIZE 10485760|250-PIPELINING|250-8BITMIME|250-BINARYMIME|250-CHUNKING|250-SMTPUTF8|250 ENHANCEDSTATUSCODES
         MAIL FROM:<a@gp.test>                        452 4.3.1
         RCPT TO:<b@dest.test>                        503 5.5.1
         NOOP                                         250 2.0.0
@@ -358,4 +370,117 @@ fn nothing_a_client_says_is_repeated() {
         assert!(out.split(|&b| b == b'\n').all(|line| line.len() < 512));
         assert!(!out.windows(3).any(|w| w == b"xxx"));
     }
+}
+
+#[test]
+fn a_message_in_chunks() {
+    // W-10.01, W-10.03, W-10.05
+    play(
+        "BDAT 1
+        EHLO x
+        BDAT 2 LAST
+        MAIL FROM:<a@gp.test>
+        BDAT 3
+        RCPT TO:<>
+        BDAT 4
+        RCPT TO:<b@dest.test>
+        BDAT 5
+        MAIL FROM:<a@gp.test>
+        RCPT TO:<b@dest.test>
+        DATA
+        NOOP
+        BDAT 6
+        BDAT 0 LAST
+        BDAT 7 LAST
+        MAIL FROM:<a@gp.test>
+        RCPT TO:<b@dest.test>
+        BDAT 8 LAST
+        MAIL FROM:<a@gp.test>
+        RCPT TO:<b@dest.test>
+        BDAT 9
+        RSET
+        BDAT 10
+        MAIL FROM:<a@gp.test>
+        RCPT TO:<b@dest.test>
+        BDAT 11
+        EHLO x
+        BDAT 12",
+        expect![[r#"
+            BDAT 1                                       ...
+              = 1 octets: nothing: 503 5.5.1 say EHLO first
+            EHLO x                                       250-gp.test|250-SIZE 10485760|250-PIPELINING|250-8BITMIME|250-BINARYMIME|250-CHUNKING|250-SMTPUTF8|250 ENHANCEDSTATUSCODES
+            BDAT 2 LAST                                  ...
+              = 2 octets, the last: nothing: 503 5.5.1 say MAIL first
+            MAIL FROM:<a@gp.test>                        250 2.1.0
+            BDAT 3                                       ...
+              = 3 octets: nothing: 503 5.5.1 say RCPT first
+            RCPT TO:<>                                   501 5.1.3
+            BDAT 4                                       ...
+              = 4 octets: nothing: 554 5.5.1 no valid recipients
+            RCPT TO:<b@dest.test>                        250 2.1.5
+            BDAT 5                                       ...
+              = 5 octets: begins [<b@dest.test>]
+            MAIL FROM:<a@gp.test>                        503 5.5.1
+            RCPT TO:<b@dest.test>                        503 5.5.1
+            DATA                                         503 5.5.1
+            NOOP                                         250 2.0.0
+            BDAT 6                                       ...
+              = 6 octets: goes on
+            BDAT 0 LAST                                  ...
+              = 0 octets, the last: goes on
+            BDAT 7 LAST                                  ...
+              = 7 octets, the last: nothing: 503 5.5.1 say MAIL first
+            MAIL FROM:<a@gp.test>                        250 2.1.0
+            RCPT TO:<b@dest.test>                        250 2.1.5
+            BDAT 8 LAST                                  ...
+              = 8 octets, the last: begins [<b@dest.test>]
+            MAIL FROM:<a@gp.test>                        250 2.1.0
+            RCPT TO:<b@dest.test>                        250 2.1.5
+            BDAT 9                                       ...
+              = 9 octets: begins [<b@dest.test>]
+            RSET                                         250 2.0.0
+            BDAT 10                                      ...
+              = 10 octets: nothing: 503 5.5.1 say MAIL first
+            MAIL FROM:<a@gp.test>                        250 2.1.0
+            RCPT TO:<b@dest.test>                        250 2.1.5
+            BDAT 11                                      ...
+              = 11 octets: begins [<b@dest.test>]
+            EHLO x                                       250-gp.test|250-SIZE 10485760|250-PIPELINING|250-8BITMIME|250-BINARYMIME|250-CHUNKING|250-SMTPUTF8|250 ENHANCEDSTATUSCODES
+            BDAT 12                                      ...
+              = 12 octets: nothing: 503 5.5.1 say MAIL first
+        "#]],
+    );
+}
+
+#[test]
+fn a_chunk_without_a_count_closes() {
+    // W-10.04
+    for line in ["BDAT", "BDAT x", "BDAT -1", "BDAT 1 FIRST"] {
+        let mut session = session(local_only());
+        let step = session.line(line.as_bytes(), MailIntake::Open);
+        assert_eq!(step.reply, Reply::Fixed(Say::BadChunk), "{line}");
+        assert!(matches!(step.next, Next::Close), "{line}");
+    }
+    let step = session(local_only()).fault(LineFault::Chunk);
+    assert!(matches!(step.next, Next::Close));
+}
+
+#[test]
+fn a_binary_message_comes_in_chunks_only() {
+    // W-10.08
+    play(
+        "EHLO x
+        MAIL FROM:<a@gp.test> BODY=BINARYMIME
+        RCPT TO:<b@dest.test>
+        DATA
+        BDAT 5 LAST",
+        expect![[r#"
+            EHLO x                                       250-gp.test|250-SIZE 10485760|250-PIPELINING|250-8BITMIME|250-BINARYMIME|250-CHUNKING|250-SMTPUTF8|250 ENHANCEDSTATUSCODES
+            MAIL FROM:<a@gp.test> BODY=BINARYMIME        250 2.1.0
+            RCPT TO:<b@dest.test>                        250 2.1.5
+            DATA                                         503 5.5.1
+            BDAT 5 LAST                                  ...
+              = 5 octets, the last: begins [<b@dest.test>]
+        "#]],
+    );
 }
