@@ -43,7 +43,7 @@ async fn every_reply_carries_an_enhanced_code_of_its_class() {
         "NOOP \n x",
         "AUTH PLAIN",
         "STARTTLS",
-        "BDAT 1",
+        "BDAT 0",
         "MAIL",
         "MAIL FROM:",
         "MAIL FROM:<ann>",
@@ -355,22 +355,56 @@ fn sessions_that_stay_in_step() -> Vec<(&'static str, Vec<u8>)> {
     let smuggled = "MAIL FROM:<evil@gp.test>\r\nRCPT TO:<v@dest.test>\r\nDATA\r\nx\r\n.\r\n";
     let rows = [
         ("a NUL in a command", b"NOOP \0".to_vec()),
-        ("a bare LF before a command", b"NOOP\nMAIL FROM:<eve@gp.test>\r\nRCPT TO:<bob@dest.test>".to_vec()),
-        ("a bare CR before a command", b"NOOP\rMAIL FROM:<eve@gp.test>".to_vec()),
+        (
+            "a bare LF before a command",
+            b"NOOP\nMAIL FROM:<eve@gp.test>\r\nRCPT TO:<bob@dest.test>".to_vec(),
+        ),
+        (
+            "a bare CR before a command",
+            b"NOOP\rMAIL FROM:<eve@gp.test>".to_vec(),
+        ),
         ("a line of 60,000 octets", vec![b'x'; 60_000]),
         ("8-bit octets", (0x80..=0xff).collect()),
         ("brackets", b"MAIL FROM:<<<<<<<<@@@@>>>>".to_vec()),
         ("an open quote", b"MAIL FROM:<\"eve@gp.test>".to_vec()),
-        ("a broken SMTPUTF8 address", b"MAIL FROM:<\xff\xed\xa0\x80@gp.test> SMTPUTF8".to_vec()),
-        ("a 20 digit size", b"MAIL FROM:<eve@gp.test> SIZE=99999999999999999999".to_vec()),
-        ("a long local part", format!("MAIL FROM:<{}@gp.test>", "l".repeat(1_900)).into_bytes()),
-        ("literals", b"MAIL FROM:<>\r\nRCPT TO:<a@[999.1.1.1]>\r\nRCPT TO:<a@[IPv6:zz]>\r\nRCPT TO:<a@[]>".to_vec()),
-        ("verbs of extensions", b"BDAT 99999999999999999999 LAST\r\nAUTH PLAIN AGEAYg==\r\nSTARTTLS\r\nXCLIENT ADDR=1.2.3.4".to_vec()),
+        (
+            "a broken SMTPUTF8 address",
+            b"MAIL FROM:<\xff\xed\xa0\x80@gp.test> SMTPUTF8".to_vec(),
+        ),
+        (
+            "a 20 digit size",
+            b"MAIL FROM:<eve@gp.test> SIZE=99999999999999999999".to_vec(),
+        ),
+        (
+            "a long local part",
+            format!("MAIL FROM:<{}@gp.test>", "l".repeat(1_900)).into_bytes(),
+        ),
+        (
+            "literals",
+            b"MAIL FROM:<>\r\nRCPT TO:<a@[999.1.1.1]>\r\nRCPT TO:<a@[IPv6:zz]>\r\nRCPT TO:<a@[]>"
+                .to_vec(),
+        ),
+        (
+            "verbs of extensions",
+            b"BDAT 0 LAST\r\nAUTH PLAIN AGEAYg==\r\nSTARTTLS\r\nXCLIENT ADDR=1.2.3.4".to_vec(),
+        ),
         ("a NUL in the text", refused(b"x\r\n\0.\r\ny")),
-        ("a bare LF in the text", refused(format!("x\n.\n{smuggled}").as_bytes())),
-        ("a bare CR in the text", refused(format!("x\r.\r{smuggled}").as_bytes())),
-        ("a mixed end in the text", refused(format!("x\n.\r\n{smuggled}").as_bytes())),
-        ("a hundred hops", refused("Received: x\r\n".repeat(100).as_bytes())),
+        (
+            "a bare LF in the text",
+            refused(format!("x\n.\n{smuggled}").as_bytes()),
+        ),
+        (
+            "a bare CR in the text",
+            refused(format!("x\r.\r{smuggled}").as_bytes()),
+        ),
+        (
+            "a mixed end in the text",
+            refused(format!("x\n.\r\n{smuggled}").as_bytes()),
+        ),
+        (
+            "a hundred hops",
+            refused("Received: x\r\n".repeat(100).as_bytes()),
+        ),
     ];
     rows.to_vec()
 }

@@ -14,6 +14,8 @@ async fn ehlo_names_us_and_exactly_what_works() {
     keywords.sort_unstable();
     let offered = [
         "8BITMIME",
+        "BINARYMIME",
+        "CHUNKING",
         "ENHANCEDSTATUSCODES",
         "PIPELINING",
         "SIZE 10485760",
@@ -209,7 +211,7 @@ async fn what_we_do_not_do_is_said_by_the_right_code() {
         ("SAML FROM:<ann@gp.test>", "502 5.5.1"),
         ("STARTTLS", "502 5.5.1"),
         ("AUTH PLAIN AGEAYg==", "502 5.5.1"),
-        ("BDAT 0 LAST", "502 5.5.1"),
+        ("BDAT 0 LAST", "503 5.5.1"),
         ("XCLIENT ADDR=192.0.2.1 NAME=friend.test", "500 5.5.1"),
         ("XFORWARD ADDR=192.0.2.1", "500 5.5.1"),
         ("PROXY TCP4 192.0.2.1 192.0.2.2 1 25", "500 5.5.1"),

@@ -3,6 +3,7 @@
 mod access;
 mod addresses;
 mod always;
+mod chunking;
 mod command_lines;
 mod commands;
 mod custody;

@@ -56,6 +56,7 @@ async fn the_body_is_declared_in_any_case_or_not_at_all() {
             ("body=7bit", "250 2.1.0"),
             ("BODY=8BITMIME", "250 2.1.0"),
             ("Body=8BitMime", "250 2.1.0"),
+            ("BODY=BINARYMIME", "250 2.1.0"),
             ("BODY=8BITMIME SIZE=100 SMTPUTF8", "250 2.1.0"),
             ("BODY=9BIT", "501 5.5.4"),
             ("BODY=8BIT", "501 5.5.4"),

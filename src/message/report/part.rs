@@ -25,13 +25,13 @@ enum Encoding {
 
 impl Part {
     /// A part that travels as it is, as 7-bit or 8-bit; only if a line of it is too long to travel,
-    /// it is made quoted-printable, so that decoding gives back every octet.
+    /// or no line at all, as in a message that came as BINARYMIME (RFC 3030 3), it is made quoted-printable, so that decoding gives back every octet.
     pub(super) fn unchanged(
         content_type: &'static str,
         description: &'static str,
         content: Vec<u8>,
     ) -> Part {
-        let encoding = if has_long_line(&content) {
+        let encoding = if is_binary(&content) || has_long_line(&content) {
             Encoding::QuotedPrintable
         } else if content.is_ascii() {
             Encoding::SevenBit
@@ -92,6 +92,13 @@ impl Part {
         out.extend_from_slice(header.as_bytes());
         out.extend_from_slice(&self.content);
     }
+}
+
+/// Whether it holds what only BINARYMIME may: NUL, or CR and LF outside a CRLF.
+fn is_binary(content: &[u8]) -> bool {
+    let count = |octet| memchr::memchr_iter(octet, content).count();
+    let crlfs = memchr::memmem::find_iter(content, b"\r\n").count();
+    count(0) > 0 || count(b'\r') != crlfs || count(b'\n') != crlfs
 }
 
 fn has_long_line(content: &[u8]) -> bool {
@@ -179,5 +186,8 @@ mod tests {
             encoding(&[b"x", &line[..]].concat()),
             Encoding::QuotedPrintable
         );
+        for binary in [&b"a: \0\r\n"[..], b"a: b\nc\r\n", b"a: b\r"] {
+            assert_eq!(encoding(binary), Encoding::QuotedPrintable);
+        }
     }
 }

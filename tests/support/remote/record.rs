@@ -74,7 +74,7 @@ pub enum Ended {
     Broken(String),
 }
 
-/// MAIL to the end of the data, however that came.
+/// MAIL to the end of the message, with DATA or BDAT, however that came.
 #[derive(Clone, Debug)]
 pub struct Transaction {
     /// Number of its connection.
@@ -91,7 +91,7 @@ pub struct Transaction {
     pub refused: Vec<String>,
     /// The message after unstuffing, without the final dot.
     pub data: Vec<u8>,
-    /// What came after DATA on the wire, the final dot included.
+    /// What came after DATA on the wire, the final dot included, or the octets of all chunks.
     pub wire: Vec<u8>,
     /// What became of it.
     pub end: End,

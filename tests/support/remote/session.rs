@@ -39,6 +39,7 @@ pub(super) async fn serve(host: Arc<Host>, stream: TcpStream, peer: SocketAddr) 
                 inbox: Vec::new(),
                 hello: String::new(),
                 envelope: None,
+                chunks: Vec::new(),
                 said: None,
             };
             match session.run().await {
@@ -59,6 +60,8 @@ pub(super) struct Session<'a> {
     pub(super) inbox: Vec<u8>,
     hello: String,
     envelope: Option<Envelope>,
+    /// What came with BDAT, and is not a whole message yet.
+    chunks: Vec<u8>,
     /// The first digit of the last reply that was sent, kept for turns that end the connection.
     pub(super) said: Said,
 }
@@ -88,8 +91,10 @@ impl Session<'_> {
                 "MAIL" => self.mail(line).await?,
                 "RCPT" => self.rcpt(line).await?,
                 "DATA" => self.data().await?,
+                "BDAT" => self.bdat(&line).await?,
                 "RSET" => {
                     self.envelope = None;
+                    self.chunks.clear();
                     self.turn(Phase::Rset, "250 2.0.0 ok").await?;
                 }
                 "NOOP" => drop(self.turn(Phase::Noop, "250 2.0.0 ok").await?),
@@ -256,7 +261,44 @@ impl Session<'_> {
         };
         let wire: Vec<u8> = self.inbox.drain(..end).collect();
         self.host.timeline.received(self.party, &wire);
-        let index = self.write_down(wire, End::Unanswered);
+        let data = unstuffed(wire.strip_suffix(b".\r\n").unwrap_or(&wire));
+        self.whole(data, wire).await
+    }
+
+    /// A chunk; one that is not the last is always taken.
+    async fn bdat(&mut self, line: &str) -> Result<(), Ended> {
+        let mut words = line.split_ascii_whitespace().skip(1);
+        let count = words.next().and_then(|word| word.parse().ok());
+        let Some(count) = count else {
+            self.turn(Phase::Other, "501 5.5.4 what?").await?;
+            return self.perform(super::close()).await.map(drop);
+        };
+        while self.inbox.len() < count {
+            if let Err(ended) = self.fill().await {
+                self.lost();
+                return Err(ended);
+            }
+        }
+        let chunk: Vec<u8> = self.inbox.drain(..count).collect();
+        self.host.timeline.received(self.party, &chunk);
+        let nobody = self.envelope.as_ref().is_none_or(|e| e.rcpts.is_empty());
+        if nobody {
+            return self
+                .turn(Phase::Other, "503 5.5.1 RCPT first")
+                .await
+                .map(drop);
+        }
+        self.chunks.extend(chunk);
+        if words.next() != Some("LAST") {
+            return self.perform(Answer::from("250 2.0.0 ok")).await.map(drop);
+        }
+        let data = std::mem::take(&mut self.chunks);
+        self.whole(data.clone(), data).await
+    }
+
+    /// Writes down a message that came whole, and answers.
+    async fn whole(&mut self, data: Vec<u8>, wire: Vec<u8>) -> Result<(), Ended> {
+        let index = self.write_down(data, wire, End::Unanswered);
         let turn = self.turn(Phase::Dot, "250 2.0.0 queued").await;
         let end = match self.said {
             Some(b'2') => End::Accepted,
@@ -272,17 +314,16 @@ impl Session<'_> {
         let wire = std::mem::take(&mut self.inbox);
         if self.envelope.is_some() {
             self.host.timeline.received(self.party, &wire);
-            self.write_down(wire, End::Lost);
+            self.write_down(unstuffed(&wire), wire, End::Lost);
         }
     }
 
-    fn write_down(&mut self, wire: Vec<u8>, end: End) -> usize {
+    fn write_down(&mut self, data: Vec<u8>, wire: Vec<u8>, end: End) -> usize {
         let envelope = self.envelope.take().unwrap_or(Envelope {
             mail: String::new(),
             rcpts: Vec::new(),
             refused: Vec::new(),
         });
-        let data = unstuffed(wire.strip_suffix(b".\r\n").unwrap_or(&wire));
         self.host.transactions.push(Transaction {
             connection: self.number,
             in_tls: self.wire.as_ref().is_some_and(Wire::is_tls),

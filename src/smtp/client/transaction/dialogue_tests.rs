@@ -620,7 +620,10 @@ fn a_binary_message_is_one_chunk_that_waits_for_a_recipient() {
             1 delivered 2.0.0: 250 queued
         "#]],
     );
-    check_binary(true, &["250 ok", "550 a", "450 b"], &expect![[r#"
+    check_binary(
+        true,
+        &["250 ok", "550 a", "450 b"],
+        &expect![[r#"
         C: MAIL FROM:<s@gp.test> SIZE=100 BODY=BINARYMIME | RCPT TO:<a@d.test> | RCPT TO:<b@d.test>
         S: 250 ok
         S: 550 a
@@ -628,15 +631,20 @@ fn a_binary_message_is_one_chunk_that_waits_for_a_recipient() {
            (needs RSET)
         0 failed 5.0.0: 550 a
         1 deferred 4.0.0: 450 b
-    "#]]);
-    check_binary(true, &["550 ok", "503 a", "503 b"], &expect![[r#"
+    "#]],
+    );
+    check_binary(
+        true,
+        &["550 ok", "503 a", "503 b"],
+        &expect![[r#"
         C: MAIL FROM:<s@gp.test> SIZE=100 BODY=BINARYMIME | RCPT TO:<a@d.test> | RCPT TO:<b@d.test>
         S: 550 ok
         S: 503 a
         S: 503 b
         0 failed 5.0.0: 550 ok
         1 failed 5.0.0: 550 ok
-    "#]]);
+    "#]],
+    );
 }
 
 #[test]
@@ -658,7 +666,10 @@ fn a_refused_chunk_settles_the_open_ones() {
             1 failed 5.6.0: 554 5.6.0 no
         "#]],
     );
-    check_binary(true, &["250 ok", "250 a", "250 b"], &expect![[r#"
+    check_binary(
+        true,
+        &["250 ok", "250 a", "250 b"],
+        &expect![[r#"
         C: MAIL FROM:<s@gp.test> SIZE=100 BODY=BINARYMIME | RCPT TO:<a@d.test> | RCPT TO:<b@d.test>
         S: 250 ok
         S: 250 a
@@ -671,7 +682,8 @@ fn a_refused_chunk_settles_the_open_ones() {
            (in doubt: 1)
         0 open
         1 open
-    "#]]);
+    "#]],
+    );
 }
 
 #[test]
