@@ -9,6 +9,7 @@ mod commands;
 mod custody;
 mod data;
 mod dns_trouble;
+mod endless_data;
 mod extensions;
 mod first_mail;
 mod health;
