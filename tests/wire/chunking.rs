@@ -1,8 +1,9 @@
 //! W-10: messages that come in chunks, and messages that are no text.
 
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use crate::support::{Client, Gate, Mail, Random, World, mail, reply, same_octets};
+use crate::support::{Client, End, Gate, Mail, Random, World, mail, reply, same_octets};
 
 /// Smallest `SMTP_MAX_MESSAGE_SIZE` that can be set, in octets.
 const LIMIT_OCTETS: usize = 64 * 1024;
@@ -247,7 +248,7 @@ async fn chunks_are_counted_together_against_the_limit() {
     }
     // Far beyond, in one chunk.
     envelope(&mut client, "").await;
-    client.send_octets(bdat_last(&SMUGGLED.repeat(5_000))).await;
+    client.send_octets(bdat_last(SMUGGLED.repeat(5_000))).await;
     client.read_reply().await.expect("552 5.3.4");
     client.in_sync().await;
     world.accepted_only([&id]).await;
@@ -409,6 +410,45 @@ async fn a_refused_chunk_of_ours_settles_everybody_and_is_told_as_the_host_said_
 }
 
 #[tokio::test]
+async fn a_damaged_binary_message_never_reaches_its_count() {
+    // W-17.05
+    let world = World::new().await;
+    let gate = Gate::new();
+    let mx = world
+        .remote("dest.test")
+        .offers(["CHUNKING", "BINARYMIME"])
+        .greeting([reply("220 mx1.dest.test").behind(&gate)])
+        .await;
+    let mut client = world.client().session().await;
+    envelope(&mut client, " BODY=BINARYMIME").await;
+    let octets = Random::new().octets(700_000);
+    let said = chunked(&mut client, &[b"Subject: x\r\n\r\n", &octets[..]]).await;
+    let id = said.expect(250).queue_id();
+    let bodies = Path::new(&world.relay().variable("SMTP_QUEUE_PATH")).join("bodies");
+    let file = only_file_below(&bodies);
+    let mut stored = std::fs::read(&file).expect("the body is there");
+    *stored.last_mut().expect("octets") ^= 1;
+    std::fs::write(&file, stored).expect("the file can be written");
+    gate.open();
+    world.history(&id).is_exactly(["failed 5.3.0"]).await;
+    assert!(mx.saw("BDAT").await.ends_with(" LAST"));
+    mx.ended(0).await;
+    mx.receives_nothing();
+    assert_eq!(mx.transactions()[0].end, End::Lost);
+}
+
+fn only_file_below(directory: &Path) -> PathBuf {
+    let mut path = directory.to_owned();
+    while path.is_dir() {
+        let mut entries = std::fs::read_dir(&path).expect("a directory");
+        let first = entries.next().expect("something in it");
+        path = first.expect("a name").path();
+        assert!(entries.next().is_none(), "more than one in {directory:?}");
+    }
+    path
+}
+
+#[tokio::test]
 async fn nobody_gets_a_binary_message_that_nobody_wants() {
     // W-16.04 with BDAT
     let world = World::new().await;
@@ -457,7 +497,7 @@ async fn ten_thousand_chunks_of_one_octet_are_one_message() {
     envelope(&mut client, "").await;
     let octets: Vec<String> = text.chars().map(String::from).collect();
     for group in octets.chunks(500) {
-        let wire: Vec<u8> = group.iter().flat_map(|octet| bdat(octet)).collect();
+        let wire: Vec<u8> = group.iter().flat_map(bdat).collect();
         client.send_octets(wire).await;
         for _ in group {
             client.read_reply().await.expect("250 2.0.0");
