@@ -12,7 +12,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::config::{Config, Mode, Warning};
 use crate::http::{self, HealthCheck};
-use crate::inbound::{BindError, HostAddresses, HostLookup, Inbound, LookupError};
+use crate::inbound::{HostAddresses, HostLookup, Inbound, InboundSetupError, LookupError};
 use crate::mail::Domain;
 use crate::observe::{Event, Events, LogSetupError, start_log, wall_clock};
 use crate::outbound::{self, Dns, Found, Outbound, OutboundSetupError};
@@ -39,9 +39,9 @@ pub enum ServiceError {
     /// The way out.
     #[error(transparent)]
     Outbound(#[from] OutboundSetupError),
-    /// The listeners.
+    /// The way in.
     #[error(transparent)]
-    Bind(#[from] BindError),
+    Inbound(#[from] InboundSetupError),
     /// The system gave no threads or signals.
     #[error("the system refused threads or signals: {0}")]
     System(#[from] io::Error),

@@ -7,7 +7,9 @@ use super::reader::{Reader, Setting};
 use super::relation;
 use super::sources::Sources;
 use super::table;
-use super::typed::{AccessConfig, Config, DeliveryConfig, LogConfig, QueueConfig, SmtpdConfig};
+use super::typed::{
+    AccessConfig, Config, DeliveryConfig, LogConfig, QueueConfig, ServerTlsConfig, SmtpdConfig,
+};
 use super::unknown;
 
 /// A configuration that can be started with.
@@ -86,6 +88,7 @@ fn read(r: &mut Reader<'_>) -> Config {
         hostname: r.value(&table::SMTP_HOSTNAME),
         mode: r.value(&table::SMTP_MODE),
         smtpd: read_smtpd(r),
+        tls: read_server_tls(r),
         access: read_access(r),
         queue: read_queue(r),
         delivery: read_delivery(r),
@@ -110,6 +113,22 @@ fn read_smtpd(r: &mut Reader<'_>) -> SmtpdConfig {
         data_timeout: r.value(&table::SMTP_DATA_TIMEOUT),
         shutdown_grace: r.value(&table::SMTP_SHUTDOWN_GRACE),
     }
+}
+
+fn read_server_tls(r: &mut Reader<'_>) -> Option<ServerTlsConfig> {
+    let certificate = r.value(&table::SMTP_TLS_CERT);
+    let key = r.value(&table::SMTP_TLS_KEY);
+    let port = r.value(&table::SMTP_TLS_PORT);
+    let disabled = r.value(&table::SMTP_TLS_DISABLE);
+    relation::check_server_tls(r, [certificate.is_some(), key.is_some()], port, disabled);
+    if disabled {
+        return None;
+    }
+    Some(ServerTlsConfig {
+        certificate: certificate?,
+        key: key?,
+        port,
+    })
 }
 
 fn read_access(r: &mut Reader<'_>) -> AccessConfig {
@@ -209,6 +228,7 @@ mod tests {
         assert_eq!(c.smtpd.data_timeout, secs(180));
         assert_eq!(c.smtpd.shutdown_grace, secs(30));
 
+        assert_eq!(c.tls, None);
         assert!(c.access.allow_networks.is_empty());
         assert!(c.access.allow_hosts.is_empty());
         assert!(c.access.require_local_domain);
@@ -313,6 +333,9 @@ mod tests {
             ("SMTP_DATA_REPLY_TIMEOUT", "14s"),
             ("SMTP_ATTEMPT_TIMEOUT", "15s"),
             ("SMTP_TLS_CA_FILE", "/ca.pem"),
+            ("SMTP_TLS_CERT", "/cert.pem"),
+            ("SMTP_TLS_KEY", "/key.pem"),
+            ("SMTP_TLS_PORT", "465"),
         ]);
         let secs = Duration::from_secs;
         let gp = Domain::parse("gp.test").unwrap();
@@ -328,6 +351,12 @@ mod tests {
         assert_eq!((s.max_connections, s.max_connections_per_client), (2, 3));
         assert_eq!((s.command_timeout, s.data_timeout), (secs(4), secs(5)));
         assert_eq!(s.shutdown_grace, Duration::ZERO);
+        let tls = ServerTlsConfig {
+            certificate: PathBuf::from("/cert.pem"),
+            key: PathBuf::from("/key.pem"),
+            port: Some(465),
+        };
+        assert_eq!(c.tls, Some(tls));
         let a = c.access;
         assert_eq!(
             format!("{:?}", a.allow_networks),
@@ -414,7 +443,12 @@ mod tests {
         // A line end in the middle is right for paths alone.
         let given = table::ALL.iter().map(|about| (about.name, "\u{1}\n\u{1}"));
         let examined = examine(&Sources::of(given));
-        let paths = ["SMTP_QUEUE_PATH", "SMTP_TLS_CA_FILE"];
+        let paths = [
+            "SMTP_QUEUE_PATH",
+            "SMTP_TLS_CA_FILE",
+            "SMTP_TLS_CERT",
+            "SMTP_TLS_KEY",
+        ];
         let problems = examined.outcome.unwrap_err().0;
         assert_eq!(problems.len(), table::ALL.len() - paths.len());
         for problem in &problems {

@@ -34,5 +34,5 @@ pub use sender_domain::SenderDomain;
 pub use sources::{Origin, Sources};
 pub use typed::{
     AccessConfig, Config, DeliveryConfig, LogConfig, LogFormat, Mode, QueueConfig, RelayHost,
-    RelayName, SmtpdConfig,
+    RelayName, ServerTlsConfig, SmtpdConfig,
 };

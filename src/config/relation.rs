@@ -10,8 +10,48 @@ use super::typed::{AccessConfig, Config, QueueConfig};
 pub(super) fn check(r: &mut Reader<'_>, config: &Config, open_relay_wanted: bool) {
     check_open_relay(r, &config.access, open_relay_wanted);
     check_somebody_allowed(r, &config.access);
+    check_tls_port(r, config);
     check_retry_cap(r, &config.queue);
     check_deliveries(r, &config.queue);
+}
+
+/// TLS towards clients: what is set of certificate and key, and the port where TLS begins at once.
+pub(super) fn check_server_tls(
+    r: &mut Reader<'_>,
+    [certificate, key]: [bool; 2],
+    port: Option<u16>,
+    disabled: bool,
+) {
+    const CERT: &str = "SMTP_TLS_CERT";
+    const KEY: &str = "SMTP_TLS_KEY";
+    const PORT: &str = "SMTP_TLS_PORT";
+    if disabled || !r.all_taken(&[CERT, KEY, PORT]) {
+        return;
+    }
+    let mut lacks = |set: &str, lacking: &str| {
+        let what = format!("expected {lacking} with it");
+        let problem = Problem::value(set, r.shown(set), what);
+        r.problems.push(problem);
+    };
+    match (certificate, key) {
+        (true, false) => lacks(CERT, KEY),
+        (false, true) => lacks(KEY, CERT),
+        (false, false) if port.is_some() => lacks(PORT, "SMTP_TLS_CERT and SMTP_TLS_KEY"),
+        (false, false) => r.warnings.push(Warning::new(
+            "clients are offered no TLS: SMTP_TLS_CERT and SMTP_TLS_KEY are not set",
+            "set both, or SMTP_TLS_DISABLE=true if that is how it should be",
+        )),
+        (true, true) => {}
+    }
+}
+
+fn check_tls_port(r: &mut Reader<'_>, config: &Config) {
+    const PORT: &str = "SMTP_TLS_PORT";
+    let port = config.tls.as_ref().and_then(|tls| tls.port);
+    if port == Some(config.smtpd.port) && r.all_taken(&[PORT, "SMTP_PORT"]) {
+        let what = "expected another port than SMTP_PORT";
+        r.problems.push(Problem::value(PORT, r.shown(PORT), what));
+    }
 }
 
 fn check_open_relay(r: &mut Reader<'_>, access: &AccessConfig, wanted: bool) {
@@ -84,7 +124,10 @@ mod tests {
 
     #[track_caller]
     fn check_warnings(variables: &[(&str, &str)], want: &[&str]) {
-        let loaded = Config::load(&Sources::of(variables.iter().copied())).unwrap();
+        // Without TLS, so that nothing is said about its absence.
+        let quiet = [("SMTP_TLS_DISABLE", "true")].into_iter();
+        let variables = quiet.chain(variables.iter().copied());
+        let loaded = Config::load(&Sources::of(variables)).unwrap();
         let got: Vec<String> = loaded.warnings.iter().map(ToString::to_string).collect();
         assert_eq!(got, want);
     }
@@ -142,6 +185,52 @@ mod tests {
             ],
         );
         check_warnings(&[("SMTP_ALLOW_HOSTS", "app.test")], &[]);
+    }
+
+    #[test]
+    fn tls_needs_certificate_and_key() {
+        let cert = ("SMTP_TLS_CERT", "/c.pem");
+        let key = ("SMTP_TLS_KEY", "/k.pem");
+        let port = ("SMTP_TLS_PORT", "465");
+        let off = ("SMTP_TLS_DISABLE", "true");
+        check_problems(&[cert, key, port], &[]);
+        check_problems(
+            &[cert],
+            &["SMTP_TLS_CERT=/c.pem: expected SMTP_TLS_KEY with it"],
+        );
+        check_problems(
+            &[key, port],
+            &["SMTP_TLS_KEY=/k.pem: expected SMTP_TLS_CERT with it"],
+        );
+        check_problems(
+            &[port],
+            &["SMTP_TLS_PORT=465: expected SMTP_TLS_CERT and SMTP_TLS_KEY with it"],
+        );
+        check_problems(
+            &[cert, key, ("SMTP_TLS_PORT", "2525")],
+            &["SMTP_TLS_PORT=2525: expected another port than SMTP_PORT"],
+        );
+        check_problems(&[cert, off], &[]);
+        check_problems(&[port, off], &[]);
+    }
+
+    #[test]
+    fn the_absence_of_tls_is_told_unless_it_is_wanted() {
+        let networks = ("SMTP_ALLOW_NETWORKS", "10.0.0.0/8");
+        let told = |variables: &[(&str, &str)]| -> Vec<String> {
+            let loaded = Config::load(&Sources::of(variables.iter().copied())).unwrap();
+            loaded.warnings.iter().map(ToString::to_string).collect()
+        };
+        assert_eq!(
+            told(&[networks]),
+            [
+                "clients are offered no TLS: SMTP_TLS_CERT and SMTP_TLS_KEY are not set; \
+                 set both, or SMTP_TLS_DISABLE=true if that is how it should be"
+            ]
+        );
+        let pair = [("SMTP_TLS_CERT", "/c"), ("SMTP_TLS_KEY", "/k"), networks];
+        assert!(told(&pair).is_empty());
+        assert!(told(&[("SMTP_TLS_DISABLE", "true"), networks]).is_empty());
     }
 
     #[test]

@@ -157,6 +157,30 @@ variables! {
             meaning: "How long a client may take for each block of message data.",
             parse: |text| duration(text, SHORTEST..=DAY),
         }
+        SMTP_TLS_CERT: Option<PathBuf> {
+            default: Text(""),
+            expected: "the path of a file in PEM form",
+            meaning: "Our certificate towards clients, followed by its chain. With it and SMTP_TLS_KEY, STARTTLS is offered. Changed files are taken up while running.",
+            parse: |text| optional(text, value::path),
+        }
+        SMTP_TLS_KEY: Option<PathBuf> {
+            default: Text(""),
+            expected: "the path of a file in PEM form",
+            meaning: "The key of SMTP_TLS_CERT, not encrypted: PKCS#8, PKCS#1 or SEC1.",
+            parse: |text| optional(text, value::path),
+        }
+        SMTP_TLS_DISABLE: bool {
+            default: Text("false"),
+            expected: "true or false",
+            meaning: "Whether clients are offered no TLS at all, whatever else is set.",
+            parse: value::boolean,
+        }
+        SMTP_TLS_PORT: Option<u16> {
+            default: Text(""),
+            expected: "a port from 1 to 65535",
+            meaning: "A second port to listen on, where TLS begins at once (RFC 8314; 465 is usual). Not set: there is none.",
+            parse: |text| optional(text, port),
+        }
     }
 
     Access {
@@ -374,10 +398,6 @@ pub(super) static LATER: &[Later] = &[
     later("SMTP_AUTH_USERS").secret(),
     later("SMTP_AUTH_INSECURE"),
     later("SMTP_AUTH_ANYWHERE"),
-    later("SMTP_TLS_DISABLE"),
-    later("SMTP_TLS_CERT"),
-    later("SMTP_TLS_KEY"),
-    later("SMTP_TLS_PORT"),
     later("SMTP_PROXY_NETWORKS"),
     later("SMTP_SOURCE_ADDRESSES").needed(),
     later("SMTP_RELAY_USER").needed(),

@@ -23,6 +23,8 @@ pub struct Config {
     pub health: Option<SocketAddr>,
     /// Listeners and sessions.
     pub smtpd: SmtpdConfig,
+    /// TLS towards clients; `None`: they are offered none.
+    pub tls: Option<ServerTlsConfig>,
     /// Who may connect, and send as whom.
     pub access: AccessConfig,
     /// The store, retries and retention.
@@ -85,6 +87,17 @@ pub struct SmtpdConfig {
     pub data_timeout: Duration,
     /// `SMTP_SHUTDOWN_GRACE`: for running transactions after SIGTERM.
     pub shutdown_grace: Duration,
+}
+
+/// TLS towards clients.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ServerTlsConfig {
+    /// `SMTP_TLS_CERT`: our certificate and its chain, PEM.
+    pub certificate: PathBuf,
+    /// `SMTP_TLS_KEY`, PEM.
+    pub key: PathBuf,
+    /// `SMTP_TLS_PORT`: where TLS begins at once; `None`: nowhere.
+    pub port: Option<u16>,
 }
 
 /// Who may connect, and send as whom.

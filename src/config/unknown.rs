@@ -164,7 +164,7 @@ mod tests {
             check(name, "", &[]);
         };
         later("SMTP_DEBUG");
-        later("SMTP_TLS_CERT");
+        later("SMTP_HEALTH_ALLOW_NETWORKS");
         later("SMTP_AUTH_USERS");
         later("SMTP_AUTH_USERS_FILE");
     }

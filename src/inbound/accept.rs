@@ -17,8 +17,10 @@ use crate::smtp::server::Say;
 
 use super::access::{Decision, Gate, HostLookup};
 use super::farewell;
+use super::listener::Entrance;
 use super::session::{self, SessionContext};
 use super::slots::{Slot, Slots};
+use super::stream::Stream;
 
 /// How often a failing accept, or a wait at the end, is told again.
 const TELL_AGAIN: Duration = Duration::from_secs(10);
@@ -42,6 +44,7 @@ impl<L> Door<L> {
 /// Serves one listener until `shutdown`, then waits for its sessions. Dropped, it ends them.
 pub(super) async fn serve_listener<L: HostLookup>(
     listener: TcpListener,
+    entrance: Entrance,
     door: Arc<Door<L>>,
     shutdown: CancellationToken,
 ) {
@@ -55,7 +58,7 @@ pub(super) async fn serve_listener<L: HostLookup>(
             accepted = listener.accept() => match accepted {
                 Ok((stream, peer)) => {
                     let client = peer.ip().to_canonical();
-                    door.let_in(stream, client, &mut sessions, &shutdown);
+                    door.let_in(stream, client, entrance, &mut sessions, &shutdown);
                 }
                 Err(error) => {
                     trouble.tell(&door.events, &error);
@@ -74,6 +77,7 @@ impl<L: HostLookup> Door<L> {
         self: &Arc<Door<L>>,
         stream: TcpStream,
         client: IpAddr,
+        entrance: Entrance,
         sessions: &mut JoinSet<()>,
         shutdown: &CancellationToken,
     ) {
@@ -83,16 +87,23 @@ impl<L: HostLookup> Door<L> {
             Some(Decision::Admit) => self.slots.take(client),
             Some(Decision::Refuse(say)) => Err(say),
             None => {
-                self.look_up(stream, client, sessions, shutdown);
+                self.look_up(stream, client, entrance, sessions, shutdown);
                 return;
             }
         };
         match admitted {
             Ok(slot) => {
                 let context = Arc::clone(&self.sessions);
-                sessions.spawn(serve(context, stream, client, slot, shutdown.clone()));
+                sessions.spawn(serve(
+                    context,
+                    stream,
+                    client,
+                    entrance,
+                    slot,
+                    shutdown.clone(),
+                ));
             }
-            Err(say) => self.send_away(stream, client, say, sessions),
+            Err(say) => self.send_away(stream, client, entrance, say, sessions),
         }
     }
 
@@ -100,11 +111,12 @@ impl<L: HostLookup> Door<L> {
         self: &Arc<Door<L>>,
         stream: TcpStream,
         client: IpAddr,
+        entrance: Entrance,
         sessions: &mut JoinSet<()>,
         shutdown: &CancellationToken,
     ) {
         let Ok(in_lobby) = Arc::clone(&self.lobby).try_acquire_owned() else {
-            self.send_away(stream, client, Say::TooManyConnections, sessions);
+            self.send_away(stream, client, entrance, Say::TooManyConnections, sessions);
             return;
         };
         let (door, shutdown) = (Arc::clone(self), shutdown.clone());
@@ -117,23 +129,33 @@ impl<L: HostLookup> Door<L> {
                 Ok(slot) => {
                     drop(in_lobby);
                     let context = Arc::clone(&door.sessions);
-                    serve(context, stream, client, slot, shutdown).await;
+                    serve(context, stream, client, entrance, slot, shutdown).await;
                 }
                 Err(say) => {
                     door.tell_refused(client, say);
-                    refuse(stream, say, in_lobby).await;
+                    refuse(stream, entrance, say, in_lobby).await;
                 }
             }
         });
     }
 
-    fn send_away(&self, stream: TcpStream, client: IpAddr, say: Say, sessions: &mut JoinSet<()>) {
+    fn send_away(
+        &self,
+        stream: TcpStream,
+        client: IpAddr,
+        entrance: Entrance,
+        say: Say,
+        sessions: &mut JoinSet<()>,
+    ) {
         self.tell_refused(client, say);
         match Arc::clone(&self.lobby).try_acquire_owned() {
             Ok(in_lobby) => {
-                sessions.spawn(refuse(stream, say, in_lobby));
+                sessions.spawn(refuse(stream, entrance, say, in_lobby));
             }
-            Err(_full) => farewell::refuse_at_once(stream, say),
+            Err(_full) => match entrance {
+                Entrance::Clear(_) => farewell::refuse_at_once(stream, say),
+                Entrance::Tls(_) => drop(stream),
+            },
         }
     }
 
@@ -149,15 +171,20 @@ async fn serve(
     context: Arc<SessionContext>,
     stream: TcpStream,
     client: IpAddr,
+    entrance: Entrance,
     slot: Slot,
     shutdown: CancellationToken,
 ) {
-    session::run(context, stream, client, shutdown).await;
+    session::run(context, stream, client, entrance, shutdown).await;
     drop(slot);
 }
 
-async fn refuse(stream: TcpStream, say: Say, in_lobby: OwnedSemaphorePermit) {
-    farewell::refuse(stream, say).await;
+async fn refuse(stream: TcpStream, entrance: Entrance, say: Say, in_lobby: OwnedSemaphorePermit) {
+    match entrance {
+        Entrance::Clear(_) => farewell::refuse(stream, say).await,
+        // Nothing is said in clear there, and a handshake is more than a stranger is worth.
+        Entrance::Tls(_) => farewell::close(Stream::Clear(stream)).await,
+    }
     drop(in_lobby);
 }
 

@@ -4,15 +4,17 @@
 
 use std::io::{self, Write};
 
-use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 use tokio::net::TcpStream;
 use tokio::time::timeout;
 
 use crate::mail::limits::{LINGER, LINGER_BYTES_MAX};
 use crate::smtp::server::Say;
 
+use super::stream::Stream;
+
 /// Ends a connection on which everything was written. Takes at most [`LINGER`].
-pub(super) async fn close(mut stream: TcpStream) {
+pub(super) async fn close(mut stream: Stream) {
     let _ = timeout(LINGER, until_gone(&mut stream)).await; // then it is closed anyway
 }
 
@@ -36,7 +38,7 @@ pub(super) fn refuse_at_once(stream: TcpStream, say: Say) {
     }
 }
 
-async fn until_gone(stream: &mut TcpStream) -> io::Result<()> {
+async fn until_gone(stream: &mut (impl AsyncRead + AsyncWrite + Unpin)) -> io::Result<()> {
     stream.shutdown().await?;
     let mut thrown_away = 0;
     let mut octets = [0; 4096];

@@ -15,48 +15,93 @@ use crate::observe::{Event, Events};
 pub enum BindError {
     /// Somebody else listens there.
     #[error(
-        "can't listen on {0}: the address is in use; stop what uses it, or set SMTP_PORT or SMTP_LISTEN_ADDRESSES"
+        "can't listen on {address}: the address is in use; stop what uses it, or set {port} or SMTP_LISTEN_ADDRESSES"
     )]
-    InUse(SocketAddr),
+    InUse {
+        /// Where.
+        address: SocketAddr,
+        /// The variable of its port.
+        port: &'static str,
+    },
     /// The user may not.
     #[error(
-        "can't listen on {0}: permission denied; set SMTP_PORT to 1024 or more, or give the process CAP_NET_BIND_SERVICE"
+        "can't listen on {address}: permission denied; set {port} to 1024 or more, or give the process CAP_NET_BIND_SERVICE"
     )]
-    Denied(SocketAddr),
+    Denied {
+        /// Where.
+        address: SocketAddr,
+        /// The variable of its port.
+        port: &'static str,
+    },
     /// No such address here, or another trouble of the system.
-    #[error("can't listen on {address}: {source}; check SMTP_LISTEN_ADDRESSES and SMTP_PORT")]
+    #[error("can't listen on {address}: {source}; check SMTP_LISTEN_ADDRESSES and {port}")]
     Other {
         /// Where.
         address: SocketAddr,
+        /// The variable of its port.
+        port: &'static str,
         /// What the system says.
         source: io::Error,
     },
 }
 
+/// A port, and how a client begins there.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Entrance {
+    /// SMTP in clear, with STARTTLS if there is a certificate.
+    Clear(u16),
+    /// TLS before the greeting (RFC 8314 3.3).
+    Tls(u16),
+}
+
+impl Entrance {
+    /// As the log calls it.
+    pub(super) fn name(self) -> &'static str {
+        match self {
+            Entrance::Clear(_) => "smtp",
+            Entrance::Tls(_) => "smtps",
+        }
+    }
+
+    fn port(self) -> u16 {
+        match self {
+            Entrance::Clear(port) | Entrance::Tls(port) => port,
+        }
+    }
+
+    fn variable(self) -> &'static str {
+        match self {
+            Entrance::Clear(_) => "SMTP_PORT",
+            Entrance::Tls(_) => "SMTP_TLS_PORT",
+        }
+    }
+}
+
 /// Binds all addresses. `::` may be missing on a host without IPv6, if another address is there.
 pub(super) fn bind_all(
     config: &SmtpdConfig,
+    entrance: Entrance,
     events: &Events,
 ) -> Result<Vec<(TcpListener, SocketAddr)>, BindError> {
     let dual_stack = !config.listen_addresses.iter().any(IpAddr::is_ipv4);
     let mut bound = Vec::with_capacity(config.listen_addresses.len());
     let mut missing = None;
     for ip in &config.listen_addresses {
-        let address = SocketAddr::new(*ip, config.port);
+        let address = SocketAddr::new(*ip, entrance.port());
         match bind(address, dual_stack) {
             Ok(listener) => bound.push(listener),
             Err(error) if *ip == Ipv6Addr::UNSPECIFIED && no_ipv6_here(&error) => {
                 missing = Some((address, error));
             }
-            Err(error) => return Err(bind_error(address, error)),
+            Err(error) => return Err(bind_error(address, entrance, error)),
         }
     }
     match missing {
-        Some((address, error)) if bound.is_empty() => Err(bind_error(address, error)),
+        Some((address, error)) if bound.is_empty() => Err(bind_error(address, entrance, error)),
         Some((address, error)) => {
             events.emit(&Event::NotListening {
                 address,
-                what: "smtp",
+                what: entrance.name(),
                 error: &error.to_string(),
             });
             Ok(bound)
@@ -88,11 +133,16 @@ fn no_ipv6_here(error: &io::Error) -> bool {
     error.kind() == ErrorKind::AddrNotAvailable || error.raw_os_error() == Some(libc::EAFNOSUPPORT)
 }
 
-fn bind_error(address: SocketAddr, source: io::Error) -> BindError {
+fn bind_error(address: SocketAddr, entrance: Entrance, source: io::Error) -> BindError {
+    let port = entrance.variable();
     match source.kind() {
-        ErrorKind::AddrInUse => BindError::InUse(address),
-        ErrorKind::PermissionDenied => BindError::Denied(address),
-        _ => BindError::Other { address, source },
+        ErrorKind::AddrInUse => BindError::InUse { address, port },
+        ErrorKind::PermissionDenied => BindError::Denied { address, port },
+        _ => BindError::Other {
+            address,
+            port,
+            source,
+        },
     }
 }
 
@@ -119,9 +169,12 @@ mod tests {
     #[tokio::test]
     async fn an_address_in_use_is_told_with_what_to_change() {
         let events = Events::default();
-        let bound = bind_all(&config(&["127.0.0.1"], 0), &events).unwrap();
+        let bound = bind_all(&config(&["127.0.0.1"], 0), Entrance::Clear(0), &events).unwrap();
         let port = bound[0].1.port();
-        let error = bind_all(&config(&["127.0.0.1"], port), &events).unwrap_err();
+        let config = config(&["127.0.0.1"], port);
+        let error = bind_all(&config, Entrance::Tls(port), &events).unwrap_err();
+        assert!(error.to_string().contains("SMTP_TLS_PORT"), "{error}");
+        let error = bind_all(&config, Entrance::Clear(port), &events).unwrap_err();
         let line = error.to_string();
         assert!(line.starts_with(&format!(
             "can't listen on 127.0.0.1:{port}: the address is in use"
@@ -131,7 +184,12 @@ mod tests {
 
     #[tokio::test]
     async fn an_address_of_another_host_is_told() {
-        let error = bind_all(&config(&["192.0.2.1"], 0), &Events::default()).unwrap_err();
+        let error = bind_all(
+            &config(&["192.0.2.1"], 0),
+            Entrance::Clear(0),
+            &Events::default(),
+        )
+        .unwrap_err();
         assert!(
             error.to_string().contains("SMTP_LISTEN_ADDRESSES"),
             "{error}"

@@ -17,9 +17,12 @@ mod read_buffer;
 mod receive;
 mod session;
 mod slots;
+mod stream;
+mod tls;
 
 pub use access::{HostAddresses, HostLookup, LookupError};
 pub use listener::BindError;
+pub use tls::ServerTlsError;
 
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -35,12 +38,25 @@ use crate::store::Store;
 
 use accept::Door;
 use access::Gate;
+use listener::Entrance;
 use session::SessionContext;
 use slots::Slots;
+use tls::ServerTls;
+
+/// Why clients can't be served.
+#[derive(Debug, thiserror::Error)]
+pub enum InboundSetupError {
+    /// A listener.
+    #[error(transparent)]
+    Bind(#[from] BindError),
+    /// Certificate and key.
+    #[error(transparent)]
+    Tls(#[from] ServerTlsError),
+}
 
 /// The way in, with its sockets bound and listening.
 pub struct Inbound<L> {
-    listeners: Vec<(TcpListener, SocketAddr)>,
+    listeners: Vec<(TcpListener, SocketAddr, Entrance)>,
     door: Arc<Door<L>>,
     events: Events,
 }
@@ -53,8 +69,15 @@ impl<L: HostLookup> Inbound<L> {
         store: Store,
         events: Events,
         lookup: L,
-    ) -> Result<Inbound<L>, BindError> {
-        let listeners = listener::bind_all(&config.smtpd, &events)?;
+    ) -> Result<Inbound<L>, InboundSetupError> {
+        let tls = config.tls.as_ref().map(ServerTls::new).transpose()?;
+        let clear = Entrance::Clear(config.smtpd.port);
+        let implicit = config.tls.as_ref().and_then(|tls| tls.port);
+        let mut listeners = Vec::new();
+        for entrance in std::iter::once(clear).chain(implicit.map(Entrance::Tls)) {
+            let bound = listener::bind_all(&config.smtpd, entrance, &events)?;
+            listeners.extend(bound.into_iter().map(|(socket, at)| (socket, at, entrance)));
+        }
         let gate = Gate::new(&config.access, lookup);
         let door = Door {
             gate,
@@ -62,7 +85,7 @@ impl<L: HostLookup> Inbound<L> {
                 config.smtpd.max_connections,
                 config.smtpd.max_connections_per_client,
             ),
-            sessions: Arc::new(session_context(config, store, events.clone())),
+            sessions: Arc::new(session_context(config, tls, store, events.clone())),
             events: events.clone(),
             lobby: Door::<L>::lobby(),
         };
@@ -76,35 +99,59 @@ impl<L: HostLookup> Inbound<L> {
     /// Where clients can connect; with port 0 configured, the ports that the system chose.
     #[must_use]
     pub fn local_addresses(&self) -> Vec<SocketAddr> {
-        self.listeners.iter().map(|(_, address)| *address).collect()
+        self.listeners
+            .iter()
+            .map(|(_, address, _)| *address)
+            .collect()
     }
 
     /// Serves clients until `shutdown`; then stops listening at once, says good-bye to idle
     /// clients, lets running transactions end, and returns when the last session is over. The
     /// caller bounds that wait: dropped, it cuts off the sessions that are left.
     pub async fn serve(self, shutdown: CancellationToken) {
-        for (_, address) in &self.listeners {
+        for (_, address, entrance) in &self.listeners {
             self.events.emit(&Event::Listening {
                 address: *address,
-                what: "smtp",
+                what: entrance.name(),
             });
         }
-        let loops = self.listeners.into_iter().map(|(listener, _)| {
-            accept::serve_listener(listener, Arc::clone(&self.door), shutdown.clone())
+        let sessions = Arc::clone(&self.door.sessions);
+        let loops = self.listeners.into_iter().map(|(listener, _, entrance)| {
+            let door = Arc::clone(&self.door);
+            accept::serve_listener(listener, entrance, door, shutdown.clone())
         });
-        join_all(loops).await;
+        let certificate_changes = async {
+            match &sessions.tls {
+                Some(tls) => match tls.watch(&self.events).await {},
+                None => std::future::pending().await,
+            }
+        };
+        tokio::select! {
+            _ = join_all(loops) => {}
+            () = certificate_changes => {}
+        }
     }
 }
 
-fn session_context(config: &Config, store: Store, events: Events) -> SessionContext {
+fn session_context(
+    config: &Config,
+    tls: Option<ServerTls>,
+    store: Store,
+    events: Events,
+) -> SessionContext {
+    let rules = Rules::new(
+        config.hostname.clone(),
+        &config.smtpd.banner,
+        config.smtpd.max_message_size,
+        config.smtpd.max_recipients,
+        sender_policy(config),
+    );
     SessionContext {
-        rules: Arc::new(Rules::new(
-            config.hostname.clone(),
-            &config.smtpd.banner,
-            config.smtpd.max_message_size,
-            config.smtpd.max_recipients,
-            sender_policy(config),
-        )),
+        rules: Arc::new(match tls {
+            Some(_) => rules.with_starttls(),
+            None => rules,
+        }),
+        tls,
         store,
         events,
         mode: config.mode,

@@ -35,6 +35,12 @@ impl ReadBuffer {
         assert!(self.used <= self.octets.len());
     }
 
+    /// Throws everything away.
+    pub(super) fn clear(&mut self) {
+        self.octets.clear();
+        self.used = 0;
+    }
+
     /// Reads more commands; returns how many octets, 0 at the end of the stream. Cancel-safe.
     pub(super) async fn read_command(
         &mut self,

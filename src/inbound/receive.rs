@@ -129,7 +129,7 @@ impl Connection {
             address: self.client,
             helo: helo_for_trace(&incoming.submission.helo).into(),
             protocol: incoming.submission.protocol,
-            tls: None,
+            tls: incoming.submission.tls,
             user: None,
         };
         let trace = Trace {

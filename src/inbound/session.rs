@@ -2,18 +2,18 @@
 //! both. Replies to pipelined commands go out in one write, when no whole line is left to answer.
 
 use std::convert::Infallible;
-use std::io::ErrorKind;
 use std::net::IpAddr;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::time::Duration;
 
-use tokio::io::AsyncWriteExt;
+use rustls::HandshakeKind;
 use tokio::net::TcpStream;
 use tokio::time::{Instant, timeout};
 use tokio_util::sync::{CancellationToken, WaitForCancellationFutureOwned};
 
 use crate::config::Mode;
+use crate::mail::TlsFacts;
 use crate::mail::limits::{REPLIES_BYTES_MAX, WRITE_TIMEOUT};
 use crate::observe::{Event, Events, RejectedWhat};
 use crate::smtp::server::{About, LineReader, MailIntake, Next, Rules, Say, Session, Split, Step};
@@ -22,11 +22,15 @@ use crate::store::Store;
 use super::chunks::ChunkedMessage;
 use super::deadline::Deadline;
 use super::farewell;
+use super::listener::Entrance;
 use super::read_buffer::ReadBuffer;
+use super::stream::Stream;
+use super::tls::{self, ServerTls};
 
 /// What all sessions share.
 pub(super) struct SessionContext {
     pub(super) rules: Arc<Rules>,
+    pub(super) tls: Option<ServerTls>,
     pub(super) store: Store,
     pub(super) events: Events,
     pub(super) mode: Mode,
@@ -42,7 +46,7 @@ pub(super) struct Connection {
     pub(super) messages: u64,
     /// The message of which chunks have come, and not the last; only while the session is in chunks.
     pub(super) chunked: Option<Box<ChunkedMessage>>,
-    stream: TcpStream,
+    stream: Stream,
     /// Replies to be written.
     out: Vec<u8>,
     deadline: Deadline,
@@ -63,6 +67,7 @@ pub(super) async fn run(
     context: Arc<SessionContext>,
     stream: TcpStream,
     client: IpAddr,
+    entrance: Entrance,
     shutdown: CancellationToken,
 ) {
     context.events.emit(&Event::SessionStarted { client });
@@ -71,13 +76,13 @@ pub(super) async fn run(
         input: ReadBuffer::new(),
         messages: 0,
         chunked: None,
-        stream,
+        stream: Stream::Clear(stream),
         out: Vec::new(),
         deadline: Deadline::new(Instant::now() + context.command_timeout),
         shutdown: Box::pin(shutdown.cancelled_owned()),
         context,
     };
-    let end = match connection.serve().await {
+    let end = match connection.serve(entrance).await {
         Err(end) => end,
         Ok(never) => match never {},
     };
@@ -99,8 +104,12 @@ pub(super) async fn run(
 }
 
 impl Connection {
-    async fn serve(&mut self) -> Result<Infallible, End> {
+    async fn serve(&mut self, entrance: Entrance) -> Result<Infallible, End> {
         let mut session = Session::new(Arc::clone(&self.context.rules));
+        match entrance {
+            Entrance::Clear(_) => {}
+            Entrance::Tls(_) => session.secured(self.start_tls().await?),
+        }
         let mut lines = LineReader::default();
         self.context.rules.write_greeting(&mut self.out);
         loop {
@@ -132,7 +141,14 @@ impl Connection {
             };
             self.input.consume(consumed);
             match step {
-                Some(step) => self.take(session, step).await?,
+                Some(step) => {
+                    let starts_tls = matches!(step.next, Next::StartTls);
+                    self.take(session, step).await?;
+                    if starts_tls {
+                        session.secured(self.start_tls().await?);
+                        *lines = LineReader::default();
+                    }
+                }
                 None => return Ok(answered),
             }
             if !session.in_chunks() {
@@ -150,6 +166,7 @@ impl Connection {
         match step.next {
             Next::Command if self.out.len() < REPLIES_BYTES_MAX => Ok(()),
             Next::Command => self.flush().await,
+            Next::StartTls => self.flush().await,
             Next::Close => Err(End::HangUp("closed after our reply")),
             Next::Data(submission) => {
                 self.flush().await?;
@@ -157,6 +174,56 @@ impl Connection {
             }
             Next::Chunk(chunk) => self.receive_chunk(session, chunk).await,
         }
+    }
+
+    /// Throws away what was read (RFC 3207 5: it came in clear), and shakes hands. A client with
+    /// which that fails is told nothing more in clear, whatever it says.
+    async fn start_tls(&mut self) -> Result<TlsFacts, End> {
+        self.input.clear();
+        let context = Arc::clone(&self.context);
+        let (Some(server), Some(stream)) = (&context.tls, self.stream.take_clear()) else {
+            return Err(End::Gone("TLS where there can't be any")); // the session never asks for it
+        };
+        self.deadline
+            .move_to(Instant::now() + context.command_timeout);
+        let shaken = tokio::select! {
+            biased;
+            () = self.shutdown.as_mut() => return Err(End::Gone("shutting down")),
+            shaken = server.handshake(stream) => shaken,
+            () = self.deadline.passed() => {
+                self.tell_tls_failed("timeout");
+                return Err(End::Gone("TLS handshake timeout"));
+            }
+        };
+        match shaken {
+            Ok(stream) => {
+                let (_, connection) = stream.get_ref();
+                let facts = tls::facts(connection);
+                let kind = connection.handshake_kind();
+                context.events.emit(&Event::TlsStarted {
+                    client: self.client,
+                    version: &facts.version,
+                    cipher: &facts.cipher,
+                    resumed: kind == Some(HandshakeKind::Resumed),
+                });
+                self.stream = Stream::Tls(Box::new(stream));
+                self.deadline
+                    .move_to(Instant::now() + context.command_timeout);
+                Ok(facts)
+            }
+            Err((error, stream)) => {
+                self.tell_tls_failed(&tls::fault(&error));
+                self.stream = Stream::Clear(stream); // for a close that lets our alert arrive
+                Err(End::HangUp("TLS handshake failed"))
+            }
+        }
+    }
+
+    fn tell_tls_failed(&self, error: &str) {
+        self.context.events.emit(&Event::TlsFailed {
+            client: self.client,
+            error,
+        });
     }
 
     async fn read_commands(&mut self, in_transaction: bool) -> Result<(), End> {
@@ -207,14 +274,12 @@ impl Connection {
             return Ok(());
         }
         // Nearly always the system takes it all at once, and no timer is needed.
-        let written = match self.stream.try_write(&self.out) {
-            Ok(count) => count,
-            Err(error) if error.kind() == ErrorKind::WouldBlock => 0,
-            Err(_) => return Err(End::Gone("connection lost")),
+        let Ok(written) = self.stream.try_write(&self.out) else {
+            return Err(End::Gone("connection lost"));
         };
         let rest = &self.out[written..];
         if !rest.is_empty() {
-            match timeout(WRITE_TIMEOUT, self.stream.write_all(rest)).await {
+            match timeout(WRITE_TIMEOUT, self.stream.write_and_flush(rest)).await {
                 Ok(Ok(())) => {}
                 Ok(Err(_)) => return Err(End::Gone("connection lost")),
                 Err(_elapsed) => return Err(End::Gone("client does not read our replies")),

@@ -106,6 +106,10 @@ pub const HOST_TTL_MAX: Duration = Duration::from_secs(24 * 60 * 60);
 pub const NO_SUCH_HOST_TTL: Duration = Duration::from_secs(30);
 /// How soon an allowed host's name is looked up again after a temporary failure.
 pub const HOST_RETRY: Duration = Duration::from_secs(2);
+/// How often the files of our TLS certificate and key are looked at.
+pub const TLS_FILES_INTERVAL: Duration = Duration::from_secs(1);
+/// Tickets for TLS 1.3 that a client gets at most, if it asks for some (RFC 9149).
+pub const TLS13_TICKETS_MAX: usize = 2;
 /// How long a client may take to read what we wrote.
 pub const WRITE_TIMEOUT: Duration = Duration::from_secs(60);
 

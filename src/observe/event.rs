@@ -1,6 +1,7 @@
 //! The facts that are told, one variant each.
 
 use std::net::{IpAddr, SocketAddr};
+use std::path::Path;
 use std::time::Duration;
 
 use crate::mail::{Address, Answer, Destination, Message, QueueId, Recipient, UnixMillis};
@@ -34,6 +35,17 @@ pub enum Event<'a> {
     ClientRefused { client: IpAddr, reply: &'a str },
     /// A client connected and was let in.
     SessionStarted { client: IpAddr },
+    /// A client and we agreed on TLS.
+    TlsStarted {
+        client: IpAddr,
+        version: &'a str,
+        cipher: &'a str,
+        resumed: bool,
+    },
+    /// A TLS handshake with a client failed.
+    TlsFailed { client: IpAddr, error: &'a str },
+    /// Changed files of our certificate are in use from now on.
+    CertificateReloaded { path: &'a Path },
     /// A session ended.
     SessionEnded {
         client: IpAddr,

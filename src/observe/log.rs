@@ -111,6 +111,18 @@ pub(super) fn write(event: &Event<'_>) {
         Event::SessionStarted { client } => {
             debug!(event = "session_started", %client, "client connected")
         }
+        Event::TlsStarted {
+            client,
+            version,
+            cipher,
+            resumed,
+        } => debug!(event = "tls_started", %client, version, cipher, resumed, "TLS begins"),
+        Event::TlsFailed { client, error } => {
+            info!(event = "tls_failed", %client, error, "TLS handshake failed");
+        }
+        Event::CertificateReloaded { path } => {
+            info!(event = "certificate_reloaded", path = %path.display(), "changed TLS certificate in use");
+        }
         Event::SessionEnded {
             client,
             messages,
@@ -130,9 +142,11 @@ pub(super) fn write(event: &Event<'_>) {
             recipients,
             commit,
         } => {
-            let (client, helo) = match &message.client {
-                Client::Smtp { address, helo, .. } => (Some(*address), &**helo),
-                Client::Local => (None, "local"),
+            let (client, helo, tls) = match &message.client {
+                Client::Smtp {
+                    address, helo, tls, ..
+                } => (Some(*address), &**helo, tls.as_ref()),
+                Client::Local => (None, "local", None),
             };
             info!(
                 event = "accepted",
@@ -142,6 +156,7 @@ pub(super) fn write(event: &Event<'_>) {
                 size = message.size(),
                 client = client.map(tracing::field::display),
                 helo,
+                tls = tls.map(|tls| &*tls.version),
                 commit_us = micros(commit),
                 "message accepted"
             );

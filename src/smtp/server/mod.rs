@@ -15,5 +15,5 @@ mod session;
 
 pub use chunk::{Chunk, PartOf};
 pub use line_reader::{LineFault, LineReader, Split};
-pub use reply::{Reply, Rules, Say, SenderPolicy, write_accepted};
+pub use reply::{Offers, Reply, Rules, Say, SenderPolicy, write_accepted};
 pub use session::{About, MailIntake, Next, Session, Step, Submission};

@@ -17,6 +17,7 @@ pub enum Say {
     Help,
     Bye,
     SendData,
+    StartTls,
 
     BadLine,
     LineTooLong,
@@ -34,6 +35,7 @@ pub enum Say {
     ChunksBegun,
     ChunksOnly,
     BadChunk,
+    TlsAlready,
 
     BadSender,
     BadRecipient,
@@ -60,7 +62,7 @@ pub enum Say {
 
 impl Say {
     /// All of them.
-    pub const ALL: [Say; 42] = [
+    pub const ALL: [Say; 44] = [
         Say::Ok,
         Say::SenderOk,
         Say::RecipientOk,
@@ -68,6 +70,7 @@ impl Say {
         Say::Help,
         Say::Bye,
         Say::SendData,
+        Say::StartTls,
         Say::BadLine,
         Say::LineTooLong,
         Say::BareLineEndInCommand,
@@ -84,6 +87,7 @@ impl Say {
         Say::ChunksBegun,
         Say::ChunksOnly,
         Say::BadChunk,
+        Say::TlsAlready,
         Say::BadSender,
         Say::BadRecipient,
         Say::NeedsSmtputf8,
@@ -118,6 +122,7 @@ impl Say {
             }
             Say::Bye => "221 2.0.0 bye",
             Say::SendData => "354 end with a dot on a line of its own",
+            Say::StartTls => "220 2.0.0 begin the TLS handshake",
 
             Say::BadLine => "500 5.5.2 this is no command line",
             Say::LineTooLong => "500 5.5.2 line too long",
@@ -135,6 +140,7 @@ impl Say {
             Say::ChunksBegun => "503 5.5.1 the message comes in chunks, say BDAT or RSET",
             Say::ChunksOnly => "503 5.5.1 a BODY=BINARYMIME message comes with BDAT only",
             Say::BadChunk => "501 5.5.4 chunk without a count, where it ends is unknown",
+            Say::TlsAlready => "503 5.5.1 this is inside TLS already",
 
             Say::BadSender => "501 5.1.7 malformed sender address",
             Say::BadRecipient => "501 5.1.3 malformed recipient address",
@@ -200,9 +206,16 @@ pub enum Reply {
     /// The 250 to HELO.
     Hello,
     /// The 250 to EHLO, with what is offered.
-    Extensions,
+    Extensions(Offers),
     /// Nothing yet: it depends on the octets that follow.
     Later,
+}
+
+/// What EHLO offers besides that which always is offered.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Offers {
+    /// STARTTLS (RFC 3207).
+    pub starttls: bool,
 }
 
 /// What the operator decided about sessions, and the replies that depend on it.
@@ -216,6 +229,8 @@ pub struct Rules {
     pub recipients_max: usize,
     /// Who may stand in MAIL.
     pub senders: SenderPolicy,
+    /// Whether there is a certificate for STARTTLS.
+    pub starttls: bool,
     greeting: Box<[u8]>,
     hello: Box<[u8]>,
     extensions: Box<[u8]>,
@@ -266,7 +281,7 @@ impl Rules {
             hello: one_line(&format!("250 {name}")),
             extensions: format!(
                 "250-{name}\r\n250-SIZE {message_bytes_max}\r\n250-PIPELINING\r\n\
-                 250-8BITMIME\r\n250-BINARYMIME\r\n250-CHUNKING\r\n250-SMTPUTF8\r\n250 ENHANCEDSTATUSCODES\r\n"
+                 250-8BITMIME\r\n250-BINARYMIME\r\n250-CHUNKING\r\n250-SMTPUTF8\r\n"
             )
             .into_bytes()
             .into(),
@@ -274,6 +289,16 @@ impl Rules {
             message_bytes_max,
             recipients_max,
             senders,
+            starttls: false,
+        }
+    }
+
+    /// With STARTTLS offered to clients that are in clear.
+    #[must_use]
+    pub fn with_starttls(self) -> Rules {
+        Rules {
+            starttls: true,
+            ..self
         }
     }
 
@@ -287,9 +312,18 @@ impl Rules {
         match reply {
             Reply::Fixed(say) => say.write(out),
             Reply::Hello => out.extend_from_slice(&self.hello),
-            Reply::Extensions => out.extend_from_slice(&self.extensions),
+            Reply::Extensions(offers) => self.write_extensions(offers, out),
             Reply::Later => {}
         }
+    }
+
+    /// The one place where keywords are put together.
+    fn write_extensions(&self, offers: Offers, out: &mut Vec<u8>) {
+        out.extend_from_slice(&self.extensions);
+        if offers.starttls {
+            out.extend_from_slice(b"250-STARTTLS\r\n");
+        }
+        out.extend_from_slice(b"250 ENHANCEDSTATUSCODES\r\n");
     }
 }
 
@@ -346,7 +380,8 @@ mod tests {
         let rules = rules("GopherPost ready");
         rules.write_greeting(&mut out);
         rules.write(Reply::Hello, &mut out);
-        rules.write(Reply::Extensions, &mut out);
+        rules.write(Reply::Extensions(Offers::default()), &mut out);
+        rules.write(Reply::Extensions(Offers { starttls: true }), &mut out);
         write_accepted(QueueId::first_of(UnixMillis(1)), &mut out);
         expect_test::expect![[r#"
             220 gp.test GopherPost ready
@@ -358,6 +393,15 @@ mod tests {
             250-BINARYMIME
             250-CHUNKING
             250-SMTPUTF8
+            250 ENHANCEDSTATUSCODES
+            250-gp.test
+            250-SIZE 10485760
+            250-PIPELINING
+            250-8BITMIME
+            250-BINARYMIME
+            250-CHUNKING
+            250-SMTPUTF8
+            250-STARTTLS
             250 ENHANCEDSTATUSCODES
             250 2.0.0 queued as 00000000010000000000000000
         "#]]

@@ -7,7 +7,9 @@
 use std::sync::Arc;
 
 use crate::mail::limits::HELO_BYTES_MAX;
-use crate::mail::{Address, AddressError, BodyKind, DsnEnvelope, Envelope, Protocol, Spelling};
+use crate::mail::{
+    Address, AddressError, BodyKind, DsnEnvelope, Envelope, Protocol, Spelling, TlsFacts,
+};
 
 use super::chunk::{Chunk, PartOf};
 use super::command::{self, Command};
@@ -15,13 +17,15 @@ use super::line_reader::LineFault;
 use super::parameters::{self, ParameterFault};
 use super::path::{self, PathFault};
 use super::recipients::{Added, Recipients};
-use super::reply::{Reply, Rules, Say};
+use super::reply::{Offers, Reply, Rules, Say};
 
 /// One session with one client.
 #[derive(Debug)]
 pub struct Session {
     rules: Arc<Rules>,
     phase: Phase,
+    /// `None`: in clear.
+    tls: Option<TlsFacts>,
 }
 
 #[derive(Debug)]
@@ -78,6 +82,8 @@ pub enum Next {
     Data(Box<Submission>),
     /// The octets of a chunk, and then what is to be said about them.
     Chunk(Chunk),
+    /// The TLS handshake, and then [`Session::secured`]; if it fails, hang up without a word.
+    StartTls,
     /// Nothing: hang up.
     Close,
 }
@@ -93,6 +99,8 @@ pub struct Submission {
     pub helo: Box<[u8]>,
     /// For Received.
     pub protocol: Protocol,
+    /// Under which TLS it came; `None`: in clear.
+    pub tls: Option<TlsFacts>,
 }
 
 /// Whether mail can be taken at this moment, as the store says.
@@ -111,7 +119,15 @@ impl Session {
         Session {
             rules,
             phase: Phase::Unknown,
+            tls: None,
         }
+    }
+
+    /// TLS has begun, by STARTTLS or before the greeting. All that the client said before is
+    /// forgotten (RFC 3207 4.2).
+    pub fn secured(&mut self, tls: TlsFacts) {
+        self.phase = Phase::Unknown;
+        self.tls = Some(tls);
     }
 
     /// Whether MAIL was granted and neither finished nor dropped.
@@ -151,6 +167,7 @@ impl Session {
             }
             Command::Data => self.data(),
             Command::Bdat { octets, last } => self.bdat(octets, last),
+            Command::StartTls => self.start_tls(),
             Command::Rset => {
                 self.drop_transaction();
                 Step::say(About::Command, Say::Ok)
@@ -187,13 +204,30 @@ impl Session {
         };
         Step {
             reply: if extended {
-                Reply::Extensions
+                Reply::Extensions(Offers {
+                    starttls: self.rules.starttls && self.tls.is_none(),
+                })
             } else {
                 Reply::Hello
             },
             about: About::Command,
             next: Next::Command,
         }
+    }
+
+    fn start_tls(&self) -> Step {
+        let say = match (&self.phase, &self.tls) {
+            (_, Some(_)) => Say::TlsAlready,
+            (_, None) if !self.rules.starttls => Say::NotImplemented,
+            (Phase::Unknown, None) => Say::HelloFirst,
+            (Phase::Chunks { .. }, None) => Say::ChunksBegun,
+            (Phase::Ready { .. } | Phase::Transaction { .. }, None) => Say::StartTls,
+        };
+        let mut step = Step::say(About::Command, say);
+        if say == Say::StartTls {
+            step.next = Next::StartTls;
+        }
+        step
     }
 
     fn mail(&mut self, argument: &[u8], intake: MailIntake) -> Result<(), Say> {
@@ -348,6 +382,7 @@ impl Session {
                     envelope,
                     recipients: recipients.into_list(),
                     helo: hello.name.clone(),
+                    tls: self.tls.clone(),
                 };
                 self.phase = Phase::Ready { hello };
                 Ok(submission)
@@ -379,7 +414,7 @@ impl Step {
     pub fn refusal(&self) -> Option<Say> {
         match self.reply {
             Reply::Fixed(say) => say.is_refusal().then_some(say),
-            Reply::Hello | Reply::Extensions | Reply::Later => None,
+            Reply::Hello | Reply::Extensions(_) | Reply::Later => None,
         }
     }
 }

@@ -27,7 +27,7 @@ fn play_with(mut session: Session, script: &str, intake: MailIntake) -> String {
         let codes = match step.reply {
             Reply::Fixed(Say::SendData) => "354",
             Reply::Fixed(_) => &reply[..9],
-            Reply::Hello | Reply::Extensions => reply,
+            Reply::Hello | Reply::Extensions(_) => reply,
             Reply::Later => "...",
         };
         seen.push_str(&format!("{line:<44} {codes}\n"));
@@ -39,13 +39,22 @@ fn play_with(mut session: Session, script: &str, intake: MailIntake) -> String {
                     recipients,
                     helo,
                     protocol,
+                    tls,
                 } = *submission;
                 let from = envelope.reverse_path;
                 let helo = helo.escape_ascii();
                 seen.push_str(&format!(
-                    "  = {from:?} to {recipients:?} by {helo} with {protocol:?} {:?}\n",
-                    envelope.body_kind
+                    "  = {from:?} to {recipients:?} by {helo} with {protocol:?} {:?}{}\n",
+                    envelope.body_kind,
+                    tls.map_or(String::new(), |tls| format!(" in {}", tls.version))
                 ));
+            }
+            Next::StartTls => {
+                session.secured(TlsFacts {
+                    version: "TLSv1.3".into(),
+                    cipher: "a cipher".into(),
+                });
+                seen.push_str("  = handshake\n");
             }
             Next::Close => seen.push_str("  = closes\n"),
             Next::Chunk(chunk) => seen.push_str(&format!("  = {}\n", told(&chunk))),
@@ -481,6 +490,63 @@ fn a_binary_message_comes_in_chunks_only() {
             DATA                                         503 5.5.1
             BDAT 5 LAST                                  ...
               = 5 octets, the last: begins [<b@dest.test>]
+        "#]],
+    );
+}
+
+#[test]
+fn starttls_forgets_what_was_said() {
+    // W-2.02, W-8.01, W-8.02
+    let name = Domain::parse("gp.test").unwrap();
+    let rules = Rules::new(name, "ready", 10_485_760, 3, SenderPolicy::Any).with_starttls();
+    let session = Session::new(Arc::new(rules));
+    expect![[r#"
+        STARTTLS                                     503 5.5.1
+        EHLO outside                                 250-gp.test|250-SIZE 10485760|250-PIPELINING|250-8BITMIME|250-BINARYMIME|250-CHUNKING|250-SMTPUTF8|250-STARTTLS|250 ENHANCEDSTATUSCODES
+        STARTTLS now                                 501 5.5.4
+        MAIL FROM:<a@gp.test>                        250 2.1.0
+        STARTTLS                                     220 2.0.0
+          = handshake
+        STARTTLS                                     503 5.5.1
+        RCPT TO:<b@dest.test>                        503 5.5.1
+        MAIL FROM:<a@gp.test>                        503 5.5.1
+        EHLO inside                                  250-gp.test|250-SIZE 10485760|250-PIPELINING|250-8BITMIME|250-BINARYMIME|250-CHUNKING|250-SMTPUTF8|250 ENHANCEDSTATUSCODES
+        STARTTLS                                     503 5.5.1
+        MAIL FROM:<a@gp.test>                        250 2.1.0
+        RCPT TO:<b@dest.test>                        250 2.1.5
+        DATA                                         354
+          = <a@gp.test> to [<b@dest.test>] by inside with Esmtp SevenBit in TLSv1.3
+    "#]]
+    .assert_eq(&play_with(
+        session,
+        "STARTTLS
+        EHLO outside
+        STARTTLS now
+        MAIL FROM:<a@gp.test>
+        STARTTLS
+        STARTTLS
+        RCPT TO:<b@dest.test>
+        MAIL FROM:<a@gp.test>
+        EHLO inside
+        STARTTLS
+        MAIL FROM:<a@gp.test>
+        RCPT TO:<b@dest.test>
+        DATA",
+        MailIntake::Open,
+    ));
+}
+
+#[test]
+fn without_a_certificate_there_is_no_starttls() {
+    // W-2.02, W-8.01
+    play(
+        "STARTTLS
+        EHLO x
+        STARTTLS",
+        expect![[r#"
+            STARTTLS                                     502 5.5.1
+            EHLO x                                       250-gp.test|250-SIZE 10485760|250-PIPELINING|250-8BITMIME|250-BINARYMIME|250-CHUNKING|250-SMTPUTF8|250 ENHANCEDSTATUSCODES
+            STARTTLS                                     502 5.5.1
         "#]],
     );
 }
