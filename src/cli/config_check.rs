@@ -66,7 +66,11 @@ mod tests {
 
     #[test]
     fn what_is_in_force_is_printed_with_its_origin() {
-        let (status, printed) = check(&[("SMTP_MODE", "hold"), ("SMTP_ALLOW_HOSTS", "app.test")]);
+        let (status, printed) = check(&[
+            ("SMTP_MODE", "hold"),
+            ("SMTP_ALLOW_HOSTS", "app.test"),
+            ("SMTP_TLS_DISABLE", "true"),
+        ]);
         assert_eq!(status, 0);
         check_line(
             &printed,

@@ -324,6 +324,15 @@ mod tests {
         check_refused(&cut, &one.key, &[cert]);
     }
 
+    /// The samples were made for this test and protect nothing.
+    #[test]
+    fn keys_may_be_pkcs1_or_sec1_too() {
+        let (pkcs1, sec1) = (include_str!("tls/pkcs1.pem"), include_str!("tls/sec1.pem"));
+        assert_eq!(loaded(pkcs1, pkcs1), Ok(1));
+        assert_eq!(loaded(sec1, sec1), Ok(1));
+        check_refused(pkcs1, sec1, &["key is not that of"]);
+    }
+
     #[test]
     fn a_chain_is_taken_whole_and_key_and_certificate_may_share_a_file() {
         let (one, issuer) = (pair(), pair());

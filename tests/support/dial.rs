@@ -50,6 +50,13 @@ impl Dial {
         self
     }
 
+    /// Calls another port of the relay.
+    #[must_use]
+    pub fn port(mut self, port: u16) -> Dial {
+        self.to.set_port(port);
+        self
+    }
+
     /// Calls `::1`.
     #[must_use]
     pub fn over_v6(self) -> Dial {

@@ -35,6 +35,7 @@
 //! | a second MX, another address | `.preference(20)` · `.at("127.0.0.5")` · `.at("::1")` · `.named("mx.other.test")` |
 //! | no connection, ever | `.never_accepts()` times out · `world.next_address()` refuses · `mx.never_called()` claims |
 //! | TLS | `.tls(Certificate::Good)` or `Expired`, `WrongName`... · `.handshake(Handshake::Garbage)` · `.starttls(["454 4.7.0 no"])` |
+//! | TLS of the relay | `World::setup().with_tls().await` · `c.starttls(world.ca().client(), "gp.test").await` · `.port(world.tls_port())` and `c.handshake(...)` |
 //! | DNS | `world.dns().mx(...)`, `.a(...)`, `.null_mx(...)`, `.troubles("example.net", MX, Trouble::ServFail)`, `.never_asked(...)` |
 //! | a dialogue | `let mut c = world.client().session().await;` `c.cmd("RCPT TO:<a@b>").await.expect("503 5.5.1");` |
 //! | many lines of it | `c.dialogue([("MAIL FROM:<a@b>", "250"), ("RCPT TO:<a@b>", "250"), ("DATA", "354")]).await;` |

@@ -9,7 +9,8 @@ use rcgen::{
 };
 use rustls::crypto::ring;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName};
-use rustls::{ClientConfig, RootCertStore, ServerConfig};
+use rustls::version::{TLS12, TLS13};
+use rustls::{ClientConfig, RootCertStore, ServerConfig, SupportedProtocolVersion};
 
 /// The root that the relay under test trusts (`SMTP_TLS_CA_FILE`).
 #[derive(Debug)]
@@ -95,15 +96,19 @@ impl Ca {
 
     /// For a client that trusts this root and no other.
     pub fn client(&self) -> Arc<ClientConfig> {
+        Arc::new(self.client_speaking(&[&TLS12, &TLS13]))
+    }
+
+    /// As [`Ca::client`], for a client that speaks these versions only; to be changed further.
+    pub fn client_speaking(&self, versions: &[&'static SupportedProtocolVersion]) -> ClientConfig {
         let mut roots = RootCertStore::empty();
         let root: CertificateDer<'static> = self.issuer.der().clone();
         roots.add(root).expect("a root certificate");
-        let config = ClientConfig::builder_with_provider(Arc::new(ring::default_provider()))
-            .with_safe_default_protocol_versions()
+        ClientConfig::builder_with_provider(Arc::new(ring::default_provider()))
+            .with_protocol_versions(versions)
             .expect("ring knows TLS 1.2 and 1.3")
             .with_root_certificates(roots)
-            .with_no_client_auth();
-        Arc::new(config)
+            .with_no_client_auth()
     }
 }
 

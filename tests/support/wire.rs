@@ -4,6 +4,7 @@ use std::io;
 use std::sync::Arc;
 use std::time::Duration;
 
+use rustls::CommonState;
 use rustls::pki_types::ServerName;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpStream;
@@ -36,6 +37,14 @@ impl Wire {
     /// Whether octets are protected.
     pub fn is_tls(&self) -> bool {
         matches!(self, Wire::Tls(_))
+    }
+
+    /// What the handshake agreed upon; `None` in clear.
+    pub fn tls(&self) -> Option<&CommonState> {
+        match self {
+            Wire::Clear(_) => None,
+            Wire::Tls(stream) => Some(stream.get_ref().1),
+        }
     }
 
     /// Appends what comes next; 0: the peer said it sends nothing more. Cancel-safe.

@@ -4,10 +4,13 @@ use std::collections::{BTreeMap, HashMap};
 use std::future::IntoFuture;
 use std::net::{IpAddr, SocketAddr};
 use std::panic::Location;
+use std::path::Path;
 use std::pin::Pin;
 use std::sync::atomic::{AtomicU8, AtomicUsize, Ordering};
 use std::sync::{Mutex, PoisonError};
 
+use rustls::pki_types::CertificateDer;
+use rustls::pki_types::pem::PemObject as _;
 use tempfile::TempDir;
 use tokio::sync::OnceCell;
 
@@ -42,6 +45,7 @@ pub struct World {
     probe_ids: Mutex<Vec<Id>>,
     timeline: Timeline,
     delivery_port: Port,
+    tls_port: Option<Port>,
     _smtp_port: Port,
     _health_port: Port,
     _directory: TempDir,
@@ -52,6 +56,7 @@ pub struct World {
 #[derive(Debug, Default)]
 pub struct Setup {
     changes: Vec<(String, Option<String>)>,
+    tls: bool,
 }
 
 impl World {
@@ -122,6 +127,19 @@ impl World {
     /// The port of all remote hosts (`SMTP_DELIVERY_PORT`).
     pub fn delivery_port(&self) -> u16 {
         self.delivery_port.number()
+    }
+
+    /// The port where the relay begins with TLS ([`Setup::with_tls`]).
+    pub fn tls_port(&self) -> u16 {
+        let port = self.tls_port.as_ref();
+        port.expect("a world set up with TLS").number()
+    }
+
+    /// Puts a certificate for `name` with its key where the relay has its own; gives it in DER. Each
+    /// file is replaced in one step.
+    pub fn replace_certificate(&self, name: &str) -> CertificateDer<'static> {
+        let directory = self.relay.directory();
+        put_certificate(&self.ca, name, directory)
     }
 
     /// A loopback address where no remote host listens, and never will.
@@ -245,6 +263,13 @@ impl Setup {
         self
     }
 
+    /// Gives the relay a certificate for `gp.test` of the world's root, and a port where TLS begins at
+    /// once. The files are `cert.pem` and `key.pem` in its directory.
+    pub fn with_tls(mut self) -> Setup {
+        self.tls = true;
+        self
+    }
+
     /// Takes a variable away that a test relay usually has.
     pub fn unset(mut self, variable: &str) -> Setup {
         self.changes.push((variable.to_owned(), None));
@@ -259,6 +284,8 @@ impl Setup {
         let directory = TempDir::with_prefix("gopherpost-test-").expect("a temporary directory");
         let (smtp_port, health_port, delivery_port) =
             (Port::reserve(), Port::reserve(), Port::reserve());
+
+        let tls_port = self.tls.then(Port::reserve);
 
         let ca_file = directory.path().join("ca.pem");
         std::fs::write(&ca_file, ca.pem()).expect("the temporary directory can be written");
@@ -275,6 +302,13 @@ impl Setup {
             "SMTP_QUEUE_PATH",
             directory.path().join("spool").display().to_string(),
         );
+        if let Some(port) = &tls_port {
+            put_certificate(&ca, "gp.test", directory.path());
+            for (variable, file) in [("SMTP_TLS_CERT", "cert.pem"), ("SMTP_TLS_KEY", "key.pem")] {
+                set(variable, directory.path().join(file).display().to_string());
+            }
+            set("SMTP_TLS_PORT", port.number().to_string());
+        }
         for (variable, value) in self.changes {
             match value {
                 Some(value) => environment.insert(variable, value),
@@ -294,6 +328,7 @@ impl Setup {
             probe_ids: Mutex::default(),
             timeline,
             delivery_port,
+            tls_port,
             _smtp_port: smtp_port,
             _health_port: health_port,
             _directory: directory,
@@ -324,6 +359,21 @@ impl IntoFuture for Setup {
             world
         })
     }
+}
+
+fn put_certificate(ca: &Ca, name: &str, directory: &Path) -> CertificateDer<'static> {
+    let (certificate, key) = ca.issue_pem(name);
+    for (file, text) in [("cert.pem", &certificate), ("key.pem", &key)] {
+        put_file(&directory.join(file), text);
+    }
+    CertificateDer::from_pem_slice(certificate.as_bytes()).expect("what was just made")
+}
+
+/// In one step, as tools that renew certificates do it.
+fn put_file(path: &Path, text: &str) {
+    let new = path.with_extension("new");
+    std::fs::write(&new, text).expect("the temporary directory can be written");
+    std::fs::rename(&new, path).expect("the temporary directory can be written");
 }
 
 fn health_address(port: &Port) -> String {

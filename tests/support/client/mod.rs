@@ -6,7 +6,8 @@ use std::panic::Location;
 use std::sync::Arc;
 use std::time::Duration;
 
-use rustls::ClientConfig;
+use rustls::pki_types::CertificateDer;
+use rustls::{ClientConfig, CommonState};
 
 pub use self::lines::{Cut, Rules};
 
@@ -257,25 +258,57 @@ impl Client {
         name: &str,
     ) -> impl Future<Output = Result<(), String>> {
         let here = Location::caller();
-        let name = server_name(name);
+        let name = name.to_owned();
         async move {
             self.exchange(here, "STARTTLS".to_owned()).await.expect(220);
-            let wire = self.wire.take().expect("an open connection");
-            let handshake = wire.connect_tls(trust, name);
-            let result = within(here, || "the TLS handshake".to_owned(), handshake).await;
-            match result {
-                Ok(wire) => {
-                    self.wire = Some(wire);
-                    self.timeline.note(&self.party, "TLS begins");
-                    Ok(())
-                }
-                Err(error) => {
-                    let why = error.to_string();
-                    self.timeline.note(&self.party, &format!("no TLS: {why}"));
-                    Err(why)
-                }
+            self.handshake_from(here, trust, &name).await
+        }
+    }
+
+    /// The handshake alone, where TLS begins at once; `name` is who the certificate must be for.
+    #[track_caller]
+    pub fn handshake(
+        &mut self,
+        trust: Arc<ClientConfig>,
+        name: &str,
+    ) -> impl Future<Output = Result<(), String>> {
+        let here = Location::caller();
+        let name = name.to_owned();
+        async move { self.handshake_from(here, trust, &name).await }
+    }
+
+    async fn handshake_from(
+        &mut self,
+        here: Here,
+        trust: Arc<ClientConfig>,
+        name: &str,
+    ) -> Result<(), String> {
+        let wire = self.wire.take().expect("an open connection");
+        let handshake = wire.connect_tls(trust, server_name(name));
+        match within(here, || "the TLS handshake".to_owned(), handshake).await {
+            Ok(wire) => {
+                self.wire = Some(wire);
+                self.timeline.note(&self.party, "TLS begins");
+                Ok(())
+            }
+            Err(error) => {
+                let why = error.to_string();
+                self.timeline.note(&self.party, &format!("no TLS: {why}"));
+                Err(why)
             }
         }
+    }
+
+    /// What the handshake agreed upon.
+    pub fn tls(&self) -> &CommonState {
+        let wire = self.wire.as_ref().expect("an open connection");
+        wire.tls().expect("a connection in TLS")
+    }
+
+    /// The certificate that the server showed, and its chain, in DER.
+    pub fn certificates(&self) -> Vec<CertificateDer<'static>> {
+        let shown = self.tls().peer_certificates();
+        shown.expect("a server's certificate").to_vec()
     }
 
     /// QUIT, its 221, and the end.
@@ -379,7 +412,7 @@ impl Client {
         }
     }
 
-    /// Ends the connection with FIN, whatever was going on.
+    /// Ends the connection with FIN, whatever was going on; in TLS without a close_notify.
     pub fn close(self) {
         self.timeline.note(&self.party, "closes");
     }
