@@ -2,7 +2,8 @@
 
 use std::io::{self, Write};
 
-use crate::config::{Examination, Setting, Sources, examine};
+use crate::config::{Config, Examination, Setting, Sources, examine};
+use crate::inbound;
 
 /// Prints settings, warnings and problems of `sources` to `out`. Gives the exit status: 0 if the
 /// relay would start with them, otherwise 1.
@@ -12,10 +13,22 @@ use crate::config::{Examination, Setting, Sources, examine};
 pub(crate) fn config_check(sources: &Sources, out: &mut impl Write) -> io::Result<u8> {
     let examined = examine(sources);
     print(&examined, out)?;
-    Ok(match examined.outcome {
-        Ok(_) => 0,
-        Err(_) => 1,
-    })
+    let problems = match &examined.outcome {
+        Ok(config) => problems_of_files(config),
+        Err(problems) => problems.0.iter().map(ToString::to_string).collect(),
+    };
+    for problem in &problems {
+        writeln!(out, "problem: {problem}")?;
+    }
+    out.flush()?;
+    Ok(u8::from(!problems.is_empty()))
+}
+
+/// What is wrong with files that values name, and would stop the start.
+fn problems_of_files(config: &Config) -> Vec<String> {
+    let tls = config.tls.as_ref().map(inbound::check_certificate);
+    let problem = tls.and_then(Result::err);
+    problem.iter().map(ToString::to_string).collect()
 }
 
 fn print(examined: &Examination, out: &mut impl Write) -> io::Result<()> {
@@ -35,12 +48,7 @@ fn print(examined: &Examination, out: &mut impl Write) -> io::Result<()> {
     for warning in &examined.warnings {
         writeln!(out, "warning: {warning}")?;
     }
-    if let Err(problems) = &examined.outcome {
-        for problem in &problems.0 {
-            writeln!(out, "problem: {problem}")?;
-        }
-    }
-    out.flush()
+    Ok(())
 }
 
 fn widest(settings: &[Setting], text: impl Fn(&Setting) -> &str) -> usize {
@@ -105,6 +113,17 @@ mod tests {
                  set one of them, for example SMTP_ALLOW_NETWORKS=127.0.0.0/8,::1",
             ]
         );
+    }
+
+    #[test]
+    fn a_certificate_that_can_not_be_used_is_a_problem() {
+        let (status, printed) = check(&[
+            ("SMTP_TLS_CERT", "/nowhere/cert.pem"),
+            ("SMTP_TLS_KEY", "/nowhere/key.pem"),
+        ]);
+        assert_eq!(status, 1);
+        let problem = "problem: SMTP_TLS_CERT=/nowhere/cert.pem: can't be read";
+        assert!(printed.contains(problem), "{printed}");
     }
 
     #[test]

@@ -22,7 +22,7 @@ mod tls;
 
 pub use access::{HostAddresses, HostLookup, LookupError};
 pub use listener::BindError;
-pub use tls::ServerTlsError;
+pub use tls::{ServerTlsError, check_certificate};
 
 use std::net::SocketAddr;
 use std::sync::Arc;

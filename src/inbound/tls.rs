@@ -62,6 +62,14 @@ pub enum ServerTlsError {
     Library(#[from] rustls::Error),
 }
 
+/// Whether certificate and key are there and belong together. Reads both files.
+///
+/// # Errors
+/// What would stop the start.
+pub fn check_certificate(files: &ServerTlsConfig) -> Result<(), ServerTlsError> {
+    load(files, &ring::default_provider()).map(drop)
+}
+
 /// TLS towards clients, ready for handshakes.
 pub(super) struct ServerTls {
     acceptor: TlsAcceptor,
@@ -83,8 +91,8 @@ impl ServerTls {
             .with_cert_resolver(Arc::clone(&shown) as Arc<dyn ResolvesServerCert>);
         config.session_storage = Arc::new(NoServerSessionStorage {});
         config.ticketer = ring::Ticketer::new()?;
-        // TLS 1.3: Microsoft's senders hang up on tickets that they did not ask for, so only those
-        // who do ask (RFC 9149) get some; see docs/tls.md.
+        // In TLS 1.3 some senders of Microsoft hang up on a ticket, so only those who ask for tickets
+        // (RFC 9149) get some; see docs/tls.md.
         config.send_tls13_tickets = 0;
         config.max_tls13_tickets = TLS13_TICKETS_MAX;
         Ok(ServerTls {

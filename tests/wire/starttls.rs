@@ -376,7 +376,7 @@ async fn tickets_are_good_until_the_relay_is_another_process() {
 
 #[tokio::test]
 async fn in_tls13_only_who_asks_for_tickets_gets_some() {
-    // W-8.09: Microsoft's senders don't ask, and hang up on them.
+    // W-8.09; some senders of Microsoft hang up on them.
     let world = World::setup().with_tls().await;
     let mut trust = world.ca().client_speaking(&[&TLS13]);
     trust.resumption = Resumption::in_memory_sessions(8);
