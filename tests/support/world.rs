@@ -304,6 +304,7 @@ impl Setup {
         );
         if let Some(port) = &tls_port {
             put_certificate(&ca, "gp.test", directory.path());
+            set("SMTP_TLS_DISABLE", "false".to_owned());
             for (variable, file) in [("SMTP_TLS_CERT", "cert.pem"), ("SMTP_TLS_KEY", "key.pem")] {
                 set(variable, directory.path().join(file).display().to_string());
             }
@@ -398,6 +399,7 @@ fn usual_environment() -> BTreeMap<String, String> {
         ("SMTP_ATTEMPT_TIMEOUT", "15s"),
         ("SMTP_SHUTDOWN_GRACE", "5s"),
         ("SMTP_MIN_FREE_SPACE", "1MiB"),
+        ("SMTP_TLS_DISABLE", "true"), // or a certificate is asked for, see `Setup::with_tls`
     ];
     let owned = usual.map(|(variable, value)| (variable.to_owned(), value.to_owned()));
     BTreeMap::from(owned)

@@ -43,7 +43,7 @@ async fn starttls_is_offered_where_it_works_and_nowhere_else() {
     client.in_sync().await;
     client.quit().await;
 
-    let world = World::new().await;
+    let world = World::setup().unset("SMTP_TLS_DISABLE").await;
     let mut client = world.client().connect().await;
     client.read_reply().await.expect(220);
     client.cmd("STARTTLS").await.expect("502 5.5.1");
@@ -331,7 +331,7 @@ async fn a_pair_that_can_not_be_used_is_named_at_start() {
 
 #[tokio::test]
 async fn the_absence_of_a_certificate_is_told_once() {
-    let world = World::new().await;
+    let world = World::setup().unset("SMTP_TLS_DISABLE").await;
     let is_it = |line: &crate::support::Line| line.text.contains("clients are offered no TLS");
     world.log().wait_for(is_it).await;
     let told = world
