@@ -18,7 +18,7 @@ pub(super) struct Account {
 #[derive(Debug)]
 pub(super) struct Counts {
     deliveries: usize,
-    duplicates: usize,
+    pub(super) duplicates: usize,
     reports: usize,
 }
 
@@ -34,11 +34,7 @@ impl Account {
     /// Waits until everybody has what is owed to them, as long as anything comes at all. A message
     /// that was acknowledged is owed to all of its recipients; one that was not may be gone, but if
     /// one has it, it is owed to the others.
-    pub(super) async fn settled(
-        hosts: &[Remote],
-        run: u64,
-        acknowledged: &BTreeSet<usize>,
-    ) -> Account {
+    pub(super) async fn settled(hosts: &[Remote], run: u64, acknowledged: &BTreeSet<usize>) {
         let mut owed = Owed {
             run,
             messages: HashSet::new(),
@@ -73,6 +69,11 @@ impl Account {
             let more = |list: &[Transaction]| (list.len() > *looked_at).then_some(());
             host.until(&what, more).await;
         }
+    }
+
+    /// What came so far. Taken while the relay is down: then nothing is between what its log tells
+    /// and what a host has seen.
+    pub(super) fn of(hosts: &[Remote], run: u64) -> Account {
         let all = hosts.iter().flat_map(Remote::transactions);
         Account {
             run,
