@@ -49,12 +49,12 @@ impl Connection {
     /// Gives a message its name and its recipients their first states.
     pub(super) fn begin(&self, mut submission: Submission) -> Incoming {
         let now = wall_clock();
-        let addresses = std::mem::take(&mut submission.recipients);
+        let named = std::mem::take(&mut submission.recipients);
         Incoming {
             id: QueueId::new(now, rand::random()),
             now,
             submission,
-            recipients: admit(self.context.mode, addresses, now),
+            recipients: admit(self.context.mode, named, now),
         }
     }
 

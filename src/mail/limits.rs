@@ -15,6 +15,8 @@ pub const LOCAL_PART_BYTES_MAX: usize = 256;
 pub const DOMAIN_BYTES_MAX: usize = 253;
 /// Longest label of a domain, in bytes (RFC 1035 2.3.4).
 pub const LABEL_BYTES_MAX: usize = 63;
+/// Longest value of ORCPT, in bytes, as it comes and as it goes on (RFC 3461 4.2).
+pub const ORCPT_BYTES_MAX: usize = 500;
 /// Longest EHLO name that is kept, in bytes; the rest is cut.
 pub const HELO_BYTES_MAX: usize = 255;
 

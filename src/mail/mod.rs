@@ -16,6 +16,7 @@ mod queue_id;
 mod recipient;
 mod reply;
 mod time;
+pub mod unicode_address;
 
 pub use address::{Address, AddressDomain, AddressError, ReversePath, Spelling};
 pub use destination::Destination;

@@ -2,31 +2,34 @@
 
 use crate::config::Mode;
 use crate::mail::{
-    Address, Answer, EnhancedCode, HeldBy, Reason, Recipient, RecipientNo, RecipientState,
+    Answer, EnhancedCode, HeldBy, Reason, Recipient, RecipientNo, RecipientState,
     UnixMillis,
 };
+use crate::smtp::server::Named;
 
 /// Recipients as they are to be stored, numbered in the order in which they were named.
 ///
 /// # Panics
-/// With more than `u32::MAX` addresses; sessions take far fewer.
+/// With more than `u32::MAX` of them; sessions take far fewer.
 #[must_use]
-pub fn admit(mode: Mode, addresses: Vec<Address>, now: UnixMillis) -> Vec<Recipient> {
+pub fn admit(mode: Mode, named: Vec<Named>, now: UnixMillis) -> Vec<Recipient> {
     (0..)
-        .zip(addresses)
-        .map(|(no, address)| first_state(mode, RecipientNo(no), address, now))
+        .zip(named)
+        .map(|(no, named)| first_state(mode, RecipientNo(no), named, now))
         .collect()
 }
 
-fn first_state(mode: Mode, no: RecipientNo, address: Address, now: UnixMillis) -> Recipient {
-    match mode {
-        Mode::Deliver => Recipient::new(no, address, RecipientState::Queued { due: now }),
-        Mode::Hold => Recipient::new(no, address, RecipientState::Held { by: HeldBy::Mode }),
+fn first_state(mode: Mode, no: RecipientNo, named: Named, now: UnixMillis) -> Recipient {
+    let (state, last_answer) = match mode {
+        Mode::Deliver => (RecipientState::Queued { due: now }, None),
+        Mode::Hold => (RecipientState::Held { by: HeldBy::Mode }, None),
         // final from the start: the sweeper removes it when the retention time is over
-        Mode::Sink => Recipient {
-            last_answer: Some(kept_here()),
-            ..Recipient::new(no, address, RecipientState::Delivered)
-        },
+        Mode::Sink => (RecipientState::Delivered, Some(kept_here())),
+    };
+    Recipient {
+        dsn: named.dsn,
+        last_answer,
+        ..Recipient::new(no, named.address, state)
     }
 }
 
@@ -43,14 +46,20 @@ fn kept_here() -> Answer {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::mail::Spelling;
+    use crate::mail::{Address, DsnRecipient, Notify, Spelling};
 
     #[track_caller]
     fn check(mode: Mode, want: RecipientState) -> Recipient {
-        let addresses = ["a@x.test", "b@y.test"].map(|text| {
-            Address::parse(text.as_bytes(), Spelling::Ascii).expect("a well-formed address")
+        let dsn = DsnRecipient {
+            notify: Some(Notify::Never),
+            original: None,
+        };
+        let named = ["a@x.test", "b@y.test"].map(|text| Named {
+            address: Address::parse(text.as_bytes(), Spelling::Ascii)
+                .expect("a well-formed address"),
+            dsn: dsn.clone(),
         });
-        let admitted = admit(mode, addresses.to_vec(), UnixMillis(7));
+        let admitted = admit(mode, named.to_vec(), UnixMillis(7));
         let numbers: Vec<u32> = admitted.iter().map(|r| r.no.0).collect();
         assert_eq!(numbers, [0, 1]);
         assert!(
@@ -58,7 +67,8 @@ mod tests {
                 .iter()
                 .all(|r| r.state == want && r.attempts == 0 && r.last_attempt.is_none())
         );
-        assert_eq!(admitted[1].address, addresses[1]);
+        assert_eq!(admitted[1].address, named[1].address);
+        assert_eq!(admitted[1].dsn, dsn);
         admitted[0].clone()
     }
 

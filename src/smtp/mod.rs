@@ -4,4 +4,6 @@ pub mod chunk_checker;
 pub mod client;
 pub mod data_decoder;
 pub mod dot_stuffing;
+pub mod orcpt;
 pub mod server;
+pub mod xtext;

@@ -1,10 +1,8 @@
 //! How what peers chose is written in a report. Addresses are well-formed, but may hold blanks and
 //! quotes, any UTF-8, and domains far longer than their A-labels; words may hold anything.
 
-use std::fmt::Write;
-
-use crate::mail::Address;
 use crate::mail::limits::REPLY_TEXT_BYTES_MAX;
+use crate::mail::{Address, OriginalRecipient, unicode_address};
 
 /// Longest address that is shown in the spelling it came in, in octets.
 const AS_GIVEN_BYTES_MAX: usize = 512;
@@ -36,22 +34,26 @@ pub(super) fn typed(address: &Address) -> String {
     if text.is_ascii() {
         return format!("rfc822; {text}");
     }
-    let mut out = "utf-8; ".to_owned();
-    for character in text.chars() {
-        match character {
-            ' ' | '+' | '=' | '\\' | '\u{0}'..='\u{1f}' | '\u{7f}'.. => {
-                write!(out, "\\x{{{:02X}}}", u32::from(character))
-                    .expect("a String takes everything");
-            }
-            _ => out.push(character),
-        }
-    }
+    let mut out = format!("utf-8; {}", unicode_address::escape(&text));
     if out.len() > TYPED_BYTES_MAX {
         // Over 128 non-ASCII characters in a local-part that RFC 5321 4.5.3.1.1 bounds at 64 octets:
         // a line of the right form says less than it should, rather than be cut in the middle.
         out = format!("rfc822; {}", text.replace(|c: char| !c.is_ascii(), "?"));
     }
     out
+}
+
+/// For Original-Recipient, in the same forms. What came in as ORCPT is printable and bounded.
+pub(super) fn typed_original(original: &OriginalRecipient) -> String {
+    let OriginalRecipient {
+        address_type,
+        address,
+    } = original;
+    if address.is_ascii() && !address_type.eq_ignore_ascii_case("utf-8") {
+        format!("{address_type}; {}", printable(address))
+    } else {
+        format!("{address_type}; {}", unicode_address::escape(address))
+    }
 }
 
 /// Printable ASCII on one line; everything else becomes `?`.

@@ -6,6 +6,7 @@
 
 mod chunk;
 mod command;
+mod dsn_parameters;
 mod line_reader;
 mod parameters;
 mod path;
@@ -15,5 +16,6 @@ mod session;
 
 pub use chunk::{Chunk, PartOf};
 pub use line_reader::{LineFault, LineReader, Split};
+pub use recipients::Named;
 pub use reply::{Offers, Reply, Rules, Say, SenderPolicy, write_accepted};
 pub use session::{About, MailIntake, Next, Session, Step, Submission};

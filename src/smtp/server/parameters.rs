@@ -1,9 +1,12 @@
-//! Parameters of MAIL and RCPT (RFC 5321 4.1.2, RFC 1870, RFC 3030, RFC 6152, RFC 6531).
+//! Parameters of MAIL and RCPT (RFC 5321 4.1.2, RFC 1870, RFC 3030, RFC 6152, RFC 6531,
+//! RFC 3461).
 
-use crate::mail::BodyKind;
+use crate::mail::{BodyKind, DsnEnvelope, DsnRecipient};
+
+use super::dsn_parameters;
 
 /// What MAIL said behind its path.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct MailParameters {
     /// Octets the client means to send; 0: it doesn't say (RFC 1870 6.1).
     pub(super) size: u64,
@@ -11,6 +14,8 @@ pub(super) struct MailParameters {
     pub(super) body_kind: BodyKind,
     /// `SMTPUTF8`
     pub(super) smtputf8: bool,
+    /// `RET` and `ENVID`
+    pub(super) dsn: DsnEnvelope,
 }
 
 /// Why parameters can't be taken.
@@ -30,6 +35,7 @@ pub(super) fn ask_for_smtputf8(parameters: &[u8]) -> bool {
 /// Reads the parameters of MAIL.
 pub(super) fn of_mail(parameters: &[u8]) -> Result<MailParameters, ParameterFault> {
     let (mut size, mut body_kind, mut smtputf8) = (None, None, None);
+    let mut dsn = DsnEnvelope::default();
     for token in tokens(parameters) {
         let (name, value) = parameter(token)?;
         if name.eq_ignore_ascii_case(b"SIZE") {
@@ -39,6 +45,10 @@ pub(super) fn of_mail(parameters: &[u8]) -> Result<MailParameters, ParameterFaul
         } else if name.eq_ignore_ascii_case(b"SMTPUTF8") {
             let flag = value.is_none().then_some(()).ok_or(ParameterFault::Syntax);
             once(&mut smtputf8, flag?)?;
+        } else if name.eq_ignore_ascii_case(b"RET") {
+            once(&mut dsn.ret, dsn_parameters::ret(value)?)?;
+        } else if name.eq_ignore_ascii_case(b"ENVID") {
+            once(&mut dsn.envelope_id, dsn_parameters::envelope_id(value)?)?;
         } else {
             return Err(ParameterFault::Unknown);
         }
@@ -47,15 +57,25 @@ pub(super) fn of_mail(parameters: &[u8]) -> Result<MailParameters, ParameterFaul
         size: size.unwrap_or(0),
         body_kind: body_kind.unwrap_or(BodyKind::SevenBit),
         smtputf8: smtputf8.is_some(),
+        dsn,
     })
 }
 
-/// Reads the parameters of RCPT, of which we offer none.
-pub(super) fn of_rcpt(parameters: &[u8]) -> Result<(), ParameterFault> {
-    match tokens(parameters).next() {
-        None => Ok(()),
-        Some(token) => parameter(token).and(Err(ParameterFault::Unknown)),
+/// Reads the parameters of RCPT; `smtputf8`: whether MAIL said `SMTPUTF8`.
+pub(super) fn of_rcpt(parameters: &[u8], smtputf8: bool) -> Result<DsnRecipient, ParameterFault> {
+    let mut dsn = DsnRecipient::default();
+    for token in tokens(parameters) {
+        let (name, value) = parameter(token)?;
+        if name.eq_ignore_ascii_case(b"NOTIFY") {
+            once(&mut dsn.notify, dsn_parameters::notify(value)?)?;
+        } else if name.eq_ignore_ascii_case(b"ORCPT") {
+            let original = dsn_parameters::original_recipient(value, smtputf8)?;
+            once(&mut dsn.original, original)?;
+        } else {
+            return Err(ParameterFault::Unknown);
+        }
     }
+    Ok(dsn)
 }
 
 fn tokens(parameters: &[u8]) -> impl Iterator<Item = &[u8]> {
@@ -115,6 +135,10 @@ mod tests {
         size: 0,
         body_kind: BodyKind::SevenBit,
         smtputf8: false,
+        dsn: DsnEnvelope {
+            ret: None,
+            envelope_id: None,
+        },
     };
 
     #[track_caller]
@@ -170,12 +194,11 @@ mod tests {
         for text in [
             &b"X"[..],
             b"AUTH=<>",
-            b"RET=FULL",
             b"MT-PRIORITY=3",
             b"XOORG=x",
         ] {
             bad(text, ParameterFault::Unknown);
-            assert_eq!(of_rcpt(text), Err(ParameterFault::Unknown));
+            assert_eq!(of_rcpt(text, false), Err(ParameterFault::Unknown));
         }
         for text in [
             &b"=1"[..],
@@ -187,7 +210,7 @@ mod tests {
             b"X=\t",
         ] {
             bad(text, ParameterFault::Syntax);
-            assert_eq!(of_rcpt(text), Err(ParameterFault::Syntax));
+            assert_eq!(of_rcpt(text, false), Err(ParameterFault::Syntax));
         }
         for text in [
             &b"SMTPUTF8=x"[..],
@@ -197,7 +220,29 @@ mod tests {
         ] {
             bad(text, ParameterFault::Syntax);
         }
-        assert_eq!(of_rcpt(b"  "), Ok(()));
+        assert_eq!(of_rcpt(b"  ", false), Ok(DsnRecipient::default()));
+    }
+
+    #[test]
+    fn dsn_parameters_stand_where_they_belong_and_once() {
+        // W-4.07, W-4.08, W-4.09
+        let asked = of_mail(b"ret=full SIZE=1 Envid=x").unwrap().dsn;
+        assert!(asked.ret.is_some() && asked.envelope_id.is_some());
+        let asked = of_rcpt(b"notify=DELAY orcpt=rfc822;b", false).unwrap();
+        assert!(asked.notify.is_some() && asked.original.is_some());
+        for text in [&b"RET=FULL ret=FULL"[..], b"ENVID=a ENVID=a", b"RET", b"ENVID"] {
+            bad(text, ParameterFault::Syntax);
+            assert_eq!(of_rcpt(text, false), Err(ParameterFault::Unknown));
+        }
+        for text in [
+            &b"NOTIFY=NEVER notify=NEVER"[..],
+            b"ORCPT=a;b ORCPT=a;b",
+            b"NOTIFY",
+            b"ORCPT",
+        ] {
+            assert_eq!(of_rcpt(text, false), Err(ParameterFault::Syntax));
+            bad(text, ParameterFault::Unknown);
+        }
     }
 
     #[test]

@@ -2,15 +2,25 @@
 
 use std::collections::BTreeSet;
 
-use crate::mail::{Address, AddressDomain};
+use crate::mail::{Address, AddressDomain, DsnRecipient};
 
 /// So few are compared one by one, which needs no memory.
 const COMPARED_MAX: usize = 16;
 
-/// Addresses in the order they came, without repetitions.
+/// What one RCPT named.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Named {
+    /// Whom.
+    pub address: Address,
+    /// What the client asked to be told about it.
+    pub dsn: DsnRecipient,
+}
+
+/// Recipients in the order they came, without repetitions. Of a repetition nothing is kept: what the
+/// first RCPT asked for holds.
 #[derive(Debug, Default)]
 pub(super) struct Recipients {
-    list: Vec<Address>,
+    list: Vec<Named>,
     /// What the list holds, once it is longer than [`COMPARED_MAX`].
     seen: BTreeSet<(Box<str>, AddressDomain)>,
 }
@@ -25,22 +35,22 @@ pub(super) enum Added {
 }
 
 impl Recipients {
-    /// Adds `address` if it is a new one and there are fewer than `max`.
-    pub(super) fn add(&mut self, address: Address, max: usize) -> Added {
-        if self.holds(&address) {
+    /// Adds `named` if its address is a new one and there are fewer than `max`.
+    pub(super) fn add(&mut self, named: Named, max: usize) -> Added {
+        if self.holds(&named.address) {
             return Added::Yes;
         }
         if self.list.len() >= max {
             return Added::Full;
         }
-        self.list.push(address);
+        self.list.push(named);
         if self.list.len() > COMPARED_MAX {
             let unseen = if self.seen.is_empty() {
                 0
             } else {
                 self.list.len() - 1
             };
-            self.seen.extend(self.list[unseen..].iter().map(key));
+            self.seen.extend(self.list[unseen..].iter().map(|named| key(&named.address)));
         }
         Added::Yes
     }
@@ -49,13 +59,15 @@ impl Recipients {
         self.list.is_empty()
     }
 
-    pub(super) fn into_list(self) -> Vec<Address> {
+    pub(super) fn into_list(self) -> Vec<Named> {
         self.list
     }
 
     fn holds(&self, address: &Address) -> bool {
         if self.seen.is_empty() {
-            self.list.iter().any(|held| held.same_mailbox(address))
+            self.list
+                .iter()
+                .any(|held| held.address.same_mailbox(address))
         } else {
             self.seen.contains(&key(address))
         }
@@ -70,10 +82,16 @@ fn key(address: &Address) -> (Box<str>, AddressDomain) {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::mail::Spelling;
+    use crate::mail::{Notify, Spelling};
 
-    fn address(text: &str) -> Address {
-        Address::parse(text.as_bytes(), Spelling::Ascii).unwrap()
+    fn named(text: &str, notify: Option<Notify>) -> Named {
+        Named {
+            address: Address::parse(text.as_bytes(), Spelling::Ascii).unwrap(),
+            dsn: DsnRecipient {
+                notify,
+                original: None,
+            },
+        }
     }
 
     #[test]
@@ -81,15 +99,19 @@ mod tests {
         // W-3.14, W-3.15
         let mut recipients = Recipients::default();
         for n in 0..100 {
-            let added = recipients.add(address(&format!("u{n}@dest.test")), 100);
+            let added = recipients.add(named(&format!("u{n}@dest.test"), None), 100);
             assert_eq!(added, Added::Yes);
-            let again = recipients.add(address(&format!("u{n}@DEST.test")), 100);
+            let again = recipients.add(
+                named(&format!("u{n}@DEST.test"), Some(Notify::Never)),
+                100,
+            );
             assert_eq!(again, Added::Yes);
         }
-        let full = recipients.add(address("U1@dest.test"), 100);
+        let full = recipients.add(named("U1@dest.test", None), 100);
         assert_eq!(full, Added::Full);
         let list = recipients.into_list();
         assert_eq!(list.len(), 100);
-        assert_eq!(list[99].to_string(), "u99@dest.test");
+        assert_eq!(list[99].address.to_string(), "u99@dest.test");
+        assert!(list.iter().all(|named| named.dsn.notify.is_none()));
     }
 }

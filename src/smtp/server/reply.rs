@@ -281,7 +281,7 @@ impl Rules {
             hello: one_line(&format!("250 {name}")),
             extensions: format!(
                 "250-{name}\r\n250-SIZE {message_bytes_max}\r\n250-PIPELINING\r\n\
-                 250-8BITMIME\r\n250-BINARYMIME\r\n250-CHUNKING\r\n250-SMTPUTF8\r\n"
+                 250-8BITMIME\r\n250-BINARYMIME\r\n250-CHUNKING\r\n250-SMTPUTF8\r\n250-DSN\r\n"
             )
             .into_bytes()
             .into(),
@@ -393,6 +393,7 @@ mod tests {
             250-BINARYMIME
             250-CHUNKING
             250-SMTPUTF8
+            250-DSN
             250 ENHANCEDSTATUSCODES
             250-gp.test
             250-SIZE 10485760

@@ -7,16 +7,14 @@
 use std::sync::Arc;
 
 use crate::mail::limits::HELO_BYTES_MAX;
-use crate::mail::{
-    Address, AddressError, BodyKind, DsnEnvelope, Envelope, Protocol, Spelling, TlsFacts,
-};
+use crate::mail::{AddressError, BodyKind, Envelope, Protocol, Spelling, TlsFacts};
 
 use super::chunk::{Chunk, PartOf};
 use super::command::{self, Command};
 use super::line_reader::LineFault;
 use super::parameters::{self, ParameterFault};
 use super::path::{self, PathFault};
-use super::recipients::{Added, Recipients};
+use super::recipients::{Added, Named, Recipients};
 use super::reply::{Offers, Reply, Rules, Say};
 
 /// One session with one client.
@@ -94,7 +92,7 @@ pub struct Submission {
     /// From MAIL.
     pub envelope: Envelope,
     /// At least one, each once, in the order of RCPT.
-    pub recipients: Vec<Address>,
+    pub recipients: Vec<Named>,
     /// What the client called itself, as it came, but at most [`HELO_BYTES_MAX`] octets.
     pub helo: Box<[u8]>,
     /// For Received.
@@ -262,7 +260,7 @@ impl Session {
                 reverse_path,
                 body_kind: parameters.body_kind,
                 smtputf8: parameters.smtputf8,
-                dsn: DsnEnvelope::default(),
+                dsn: parameters.dsn,
             },
             recipients: Recipients::default(),
             refused: false,
@@ -283,8 +281,8 @@ impl Session {
             } => (envelope, recipients, refused),
         };
         let granted =
-            recipient(argument, envelope, &self.rules).and_then(|address| {
-                match recipients.add(address, self.rules.recipients_max) {
+            recipient(argument, envelope, &self.rules).and_then(|named| {
+                match recipients.add(named, self.rules.recipients_max) {
                     Added::Yes => Ok(()),
                     Added::Full => Err(Say::TooManyRecipients),
                 }
@@ -430,7 +428,7 @@ fn about(line: &[u8]) -> About {
     }
 }
 
-fn recipient(argument: &[u8], envelope: &Envelope, rules: &Rules) -> Result<Address, Say> {
+fn recipient(argument: &[u8], envelope: &Envelope, rules: &Rules) -> Result<Named, Say> {
     let split = path::split(argument).map_err(|fault| path_fault(fault, Say::BadRecipient))?;
     let spelling = if envelope.smtputf8 {
         Spelling::Utf8
@@ -440,8 +438,9 @@ fn recipient(argument: &[u8], envelope: &Envelope, rules: &Rules) -> Result<Addr
     let address = split
         .forward_path(spelling, &rules.hostname)
         .map_err(|error| address_error(error, Say::BadRecipient))?;
-    parameters::of_rcpt(split.parameters).map_err(parameter_fault)?;
-    Ok(address)
+    let dsn =
+        parameters::of_rcpt(split.parameters, envelope.smtputf8).map_err(parameter_fault)?;
+    Ok(Named { address, dsn })
 }
 
 fn path_fault(fault: PathFault, malformed: Say) -> Say {

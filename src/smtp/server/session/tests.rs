@@ -42,6 +42,7 @@ fn play_with(mut session: Session, script: &str, intake: MailIntake) -> String {
                     tls,
                 } = *submission;
                 let from = envelope.reverse_path;
+                let recipients: Vec<_> = recipients.iter().map(|named| &named.address).collect();
                 let helo = helo.escape_ascii();
                 seen.push_str(&format!(
                     "  = {from:?} to {recipients:?} by {helo} with {protocol:?} {:?}{}\n",
@@ -97,7 +98,7 @@ fn a_transaction() {
         DATA
         QUIT",
         expect![[r#"
-            EHLO client.test                             250-gp.test|250-SIZE 10485760|250-PIPELINING|250-8BITMIME|250-BINARYMIME|250-CHUNKING|250-SMTPUTF8|250 ENHANCEDSTATUSCODES
+            EHLO client.test                             250-gp.test|250-SIZE 10485760|250-PIPELINING|250-8BITMIME|250-BINARYMIME|250-CHUNKING|250-SMTPUTF8|250-DSN|250 ENHANCEDSTATUSCODES
             MAIL FROM:<Ann@GP.test> SIZE=100 BODY=8BITMIME 250 2.1.0
             RCPT TO:<Bob@Dest.test>                      250 2.1.5
             RCPT TO:<postMaster>                         250 2.1.5
@@ -152,7 +153,7 @@ fn commands_out_of_order() {
             MAIL FROM:<a@gp.test>                        503 5.5.1
             RCPT TO:<b@dest.test>                        503 5.5.1
             DATA                                         503 5.5.1
-            EHLO x                                       250-gp.test|250-SIZE 10485760|250-PIPELINING|250-8BITMIME|250-BINARYMIME|250-CHUNKING|250-SMTPUTF8|250 ENHANCEDSTATUSCODES
+            EHLO x                                       250-gp.test|250-SIZE 10485760|250-PIPELINING|250-8BITMIME|250-BINARYMIME|250-CHUNKING|250-SMTPUTF8|250-DSN|250 ENHANCEDSTATUSCODES
             RCPT TO:<b@dest.test>                        503 5.5.1
             DATA                                         503 5.5.1
             MAIL FROM:<a@gp.test>                        250 2.1.0
@@ -203,12 +204,12 @@ fn greetings() {
             RCPT TO:<b@dest.test>                        250 2.1.5
             DATA                                         354
               = <a@gp.test> to [<b@dest.test>] by client.test with Smtp SevenBit
-            EHLO a(b)";é[]                               250-gp.test|250-SIZE 10485760|250-PIPELINING|250-8BITMIME|250-BINARYMIME|250-CHUNKING|250-SMTPUTF8|250 ENHANCEDSTATUSCODES
+            EHLO a(b)";é[]                               250-gp.test|250-SIZE 10485760|250-PIPELINING|250-8BITMIME|250-BINARYMIME|250-CHUNKING|250-SMTPUTF8|250-DSN|250 ENHANCEDSTATUSCODES
             MAIL FROM:<a@gp.test> SMTPUTF8               250 2.1.0
             RCPT TO:<ü@bücher.test>                      250 2.1.5
             DATA                                         354
               = <a@gp.test> to [<ü@bücher.test>] by a(b)\";\xc3\xa9[] with Utf8Smtp SevenBit
-            EHLO [IPv6:::1]                              250-gp.test|250-SIZE 10485760|250-PIPELINING|250-8BITMIME|250-BINARYMIME|250-CHUNKING|250-SMTPUTF8|250 ENHANCEDSTATUSCODES
+            EHLO [IPv6:::1]                              250-gp.test|250-SIZE 10485760|250-PIPELINING|250-8BITMIME|250-BINARYMIME|250-CHUNKING|250-SMTPUTF8|250-DSN|250 ENHANCEDSTATUSCODES
             MAIL FROM:<a@gp.test>                        250 2.1.0
             RCPT TO:<b@dest.test>                        250 2.1.5
             DATA                                         354
@@ -237,7 +238,7 @@ fn refused_recipients_disturb_nobody() {
         RCPT TO:<2@dest.test>
         DATA",
         expect![[r#"
-            EHLO x                                       250-gp.test|250-SIZE 10485760|250-PIPELINING|250-8BITMIME|250-BINARYMIME|250-CHUNKING|250-SMTPUTF8|250 ENHANCEDSTATUSCODES
+            EHLO x                                       250-gp.test|250-SIZE 10485760|250-PIPELINING|250-8BITMIME|250-BINARYMIME|250-CHUNKING|250-SMTPUTF8|250-DSN|250 ENHANCEDSTATUSCODES
             MAIL FROM:<a@gp.test>                        250 2.1.0
             RCPT TO:<>                                   501 5.1.3
             RCPT TO:<@dest.test>                         501 5.1.3
@@ -277,7 +278,7 @@ fn refused_senders_open_nothing() {
         RCPT TO:<b@dest.test>
         MAIL FROM:<\u{fc}@gp.test> SIZE=10485760 SMTPUTF8",
         expect![[r#"
-            EHLO x                                       250-gp.test|250-SIZE 10485760|250-PIPELINING|250-8BITMIME|250-BINARYMIME|250-CHUNKING|250-SMTPUTF8|250 ENHANCEDSTATUSCODES
+            EHLO x                                       250-gp.test|250-SIZE 10485760|250-PIPELINING|250-8BITMIME|250-BINARYMIME|250-CHUNKING|250-SMTPUTF8|250-DSN|250 ENHANCEDSTATUSCODES
             MAIL FROM:<postmaster>                       501 5.1.7
             MAIL FROM:<a@sub.gp.test>                    550 5.7.1
             RCPT TO:<b@dest.test>                        503 5.5.1
@@ -308,7 +309,7 @@ fn http_and_quit_close() {
         expect![[r#"
             GET / HTTP/1.1                               500 5.5.2
               = closes
-            EHLO x                                       250-gp.test|250-SIZE 10485760|250-PIPELINING|250-8BITMIME|250-BINARYMIME|250-CHUNKING|250-SMTPUTF8|250 ENHANCEDSTATUSCODES
+            EHLO x                                       250-gp.test|250-SIZE 10485760|250-PIPELINING|250-8BITMIME|250-BINARYMIME|250-CHUNKING|250-SMTPUTF8|250-DSN|250 ENHANCEDSTATUSCODES
             MAIL FROM:<a@gp.test>                        250 2.1.0
             QUIT x                                       501 5.5.4
             QUIT                                         221 2.0.0
@@ -323,7 +324,7 @@ fn without_room_only_mail_is_refused() {
     let script = "EHLO x\nMAIL FROM:<a@gp.test>\nRCPT TO:<b@dest.test>\nNOOP";
     let seen = play_with(session(SenderPolicy::Any), script, MailIntake::Closed);
     expect![[r#"
-        EHLO x                                       250-gp.test|250-SIZE 10485760|250-PIPELINING|250-8BITMIME|250-BINARYMIME|250-CHUNKING|250-SMTPUTF8|250 ENHANCEDSTATUSCODES
+        EHLO x                                       250-gp.test|250-SIZE 10485760|250-PIPELINING|250-8BITMIME|250-BINARYMIME|250-CHUNKING|250-SMTPUTF8|250-DSN|250 ENHANCEDSTATUSCODES
         MAIL FROM:<a@gp.test>                        452 4.3.1
         RCPT TO:<b@dest.test>                        503 5.5.1
         NOOP                                         250 2.0.0
