@@ -77,6 +77,8 @@ pub const CNAME_CHAIN_MAX: usize = 10;
 pub const FAREWELL: Duration = Duration::from_secs(2);
 /// Message octets that go into one write towards a remote host, about, in bytes.
 pub const OUTGOING_WRITE_BYTES: usize = 64 * 1024;
+/// Largest original that a delivery report gives back whole although nobody asked for it, in bytes.
+pub const REPORT_WHOLE_BYTES_MAX: u64 = 64 * 1024;
 /// Header section of the original that a delivery report gives back, in bytes.
 pub const REPORT_HEADER_BYTES_MAX: usize = 64 * 1024;
 

@@ -42,7 +42,9 @@ pub fn unescape(escaped: &str) -> Option<String> {
 fn character(digits: &str) -> Option<char> {
     let well_formed = matches!(digits.len(), 2..=6)
         && (digits.len() == 2 || !digits.starts_with('0'))
-        && digits.bytes().all(|b| matches!(b, b'0'..=b'9' | b'A'..=b'F'));
+        && digits
+            .bytes()
+            .all(|b| matches!(b, b'0'..=b'9' | b'A'..=b'F'));
     let number = well_formed.then(|| u32::from_str_radix(digits, 16).ok());
     char::from_u32(number??).filter(|&c| !stands_for_itself(c))
 }
@@ -71,8 +73,22 @@ mod tests {
     #[test]
     fn malformed_ones_are_refused() {
         for text in [
-            "+", "=", " ", "\\", r"\x", r"\x{", r"\x{}", r"\x{F}", r"\x{fc}", r"\x{00FC}", r"\x{41}",
-            r"\x{D800}", r"\x{110000}", r"\x{1000000}", r"\u{FC}", r"\x{+C}",
+            "+",
+            "=",
+            " ",
+            "\\",
+            r"\x",
+            r"\x{",
+            r"\x{}",
+            r"\x{F}",
+            r"\x{fc}",
+            r"\x{00FC}",
+            r"\x{41}",
+            r"\x{D800}",
+            r"\x{110000}",
+            r"\x{1000000}",
+            r"\u{FC}",
+            r"\x{+C}",
         ] {
             assert_eq!(unescape(text), None, "{text}");
         }

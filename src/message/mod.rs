@@ -16,5 +16,7 @@ mod report;
 mod trace;
 
 pub use header_filter::{HeaderFacts, HeaderFilter, header_section};
-pub use report::{Fate, ReportFacts, Reported, delivery_report};
+pub use report::{
+    Fate, LineLengths, ReportFacts, ReportFrame, Reported, Returned, delivery_report,
+};
 pub use trace::{Trace, helo_for_trace};

@@ -16,7 +16,7 @@ use crate::config::{DeliveryConfig, RelayName};
 use crate::mail::limits::{
     ATTEMPT_ADDRESSES_MAX, ATTEMPT_HOSTS_MAX, ATTEMPT_NAMES_MAX, TRANSACTION_RECIPIENTS_MAX,
 };
-use crate::mail::{Address, Answer, BodyKind, EnhancedCode, Message, Reason, Recipient, Remote};
+use crate::mail::{Answer, BodyKind, EnhancedCode, Message, Reason, Recipient, Remote};
 use crate::observe::{Event, Events};
 use crate::queue::{Assignment, Outcome, Outcomes};
 use crate::smtp::client::verdict::answer_of;
@@ -223,7 +223,6 @@ impl<B: Bodies> Attempt<'_, B> {
         let offered = connection.offered().clone();
         let most = offered.recipients_max.unwrap_or(usize::MAX);
         let group = self.open.len().min(TRANSACTION_RECIPIENTS_MAX).min(most);
-        let addresses: Vec<&Address> = self.open[..group].iter().map(|r| &r.address).collect();
         let mut watched = Watched {
             events: &self.courier.events,
             message: self.message,
@@ -231,7 +230,7 @@ impl<B: Bodies> Attempt<'_, B> {
             remote: &remote,
             transaction: Some(Transaction::new(
                 &self.message.envelope,
-                &addresses,
+                &self.open[..group],
                 facts_of(self.message),
                 &offered,
                 &remote,
@@ -253,7 +252,7 @@ impl<B: Bodies> Attempt<'_, B> {
                 settled[at] = Some(self.in_doubt(self.open[at], error, &remote));
             }
         }
-        self.settle(settled);
+        self.settle(settled, offered.dsn);
 
         match carried {
             Ok(()) => {}
@@ -287,15 +286,16 @@ impl<B: Bodies> Attempt<'_, B> {
         }
     }
 
-    /// Takes over what was settled for the first of the open ones, in their order.
-    fn settle(&mut self, settled: Vec<Option<Settled>>) {
+    /// Takes over what was settled for the first of the open ones, in their order; `dsn`: whether by
+    /// a host that offers DSN.
+    fn settle(&mut self, settled: Vec<Option<Settled>>, dsn: bool) {
         let mut settled = settled.into_iter();
         let outcomes = &mut self.outcomes;
         self.open
             .retain(|recipient| match settled.next().flatten() {
                 None => true,
                 Some(settled) => {
-                    outcomes.push((recipient.no, outcome_of(settled)));
+                    outcomes.push((recipient.no, outcome_of(settled, dsn)));
                     false
                 }
             });
@@ -304,7 +304,7 @@ impl<B: Bodies> Attempt<'_, B> {
     /// Gives everyone who is open the same answer.
     fn settle_all(&mut self, settled: &Settled) {
         let all = vec![Some(settled.clone()); self.open.len()];
-        self.settle(all);
+        self.settle(all, false);
     }
 }
 
@@ -354,9 +354,12 @@ fn facts_of(message: &Message) -> Facts {
     }
 }
 
-fn outcome_of(settled: Settled) -> Outcome {
+fn outcome_of(settled: Settled, dsn: bool) -> Outcome {
     match settled.verdict {
-        Verdict::Delivered => Outcome::Delivered(settled.answer),
+        Verdict::Delivered => Outcome::Delivered {
+            answer: settled.answer,
+            told_there: dsn,
+        },
         Verdict::Deferred => Outcome::Deferred(settled.answer),
         Verdict::Failed => Outcome::Failed(settled.answer),
     }

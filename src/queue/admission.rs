@@ -2,8 +2,7 @@
 
 use crate::config::Mode;
 use crate::mail::{
-    Answer, EnhancedCode, HeldBy, Reason, Recipient, RecipientNo, RecipientState,
-    UnixMillis,
+    Answer, EnhancedCode, HeldBy, Reason, Recipient, RecipientNo, RecipientState, UnixMillis,
 };
 use crate::smtp::server::Named;
 

@@ -4,7 +4,7 @@
 use std::time::Duration;
 
 use crate::mail::{
-    Address, Answer, EnhancedCode, Message, Reason, Recipient, RecipientState, ReversePath,
+    Address, Answer, EnhancedCode, Message, Notify, Reason, Recipient, RecipientState, ReversePath,
     UnixMillis,
 };
 
@@ -19,6 +19,8 @@ pub enum Verdict {
     Delivered {
         /// Its words.
         answer: Answer,
+        /// Who is told; `None` if nobody need be: that was not asked for, or that host will tell.
+        report: Option<Report>,
     },
     /// To be tried again.
     Deferred {
@@ -43,7 +45,7 @@ pub enum Verdict {
     },
 }
 
-/// Who is told about a recipient that was not reached.
+/// Who is told about a recipient.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Report {
     /// The sender of the envelope.
@@ -51,6 +53,8 @@ pub enum Report {
     /// Nobody: the reverse-path is null, so this is a report itself or wants none
     /// (RFC 5321 4.5.5, 6.1).
     OwedToNobody,
+    /// Nobody: the sender said so (NOTIFY, RFC 3461 4.1).
+    Unwanted,
 }
 
 /// Decides about one recipient of `message` after an attempt that ended at `now`. The lifetime ends
@@ -65,19 +69,23 @@ pub fn after_attempt(
     jitter: Jitter,
 ) -> Verdict {
     match seen {
-        Outcome::Delivered(answer) => Verdict::Delivered {
+        Outcome::Delivered { answer, told_there } => Verdict::Delivered {
             answer: answer.clone(),
+            report: match told_there {
+                true => None,
+                false => Report::of_success(message, rcpt),
+            },
         },
         Outcome::Failed(answer) => Verdict::Failed {
             answer: answer.clone(),
-            report: Report::about(message),
+            report: Report::of_failure(message, rcpt),
         },
         Outcome::Deferred(answer) => {
             let end = message.arrival.after(retry.lifetime);
             if now >= end {
                 Verdict::Expired {
                     answer: expired(Some(answer), retry.lifetime),
-                    report: Report::about(message),
+                    report: Report::of_failure(message, rcpt),
                 }
             } else {
                 let delay = retry.delay(rcpt.attempts.saturating_add(1), jitter);
@@ -95,12 +103,28 @@ pub fn after_attempt(
 pub fn overdue(message: &Message, rcpt: &Recipient, lifetime: Duration) -> Verdict {
     Verdict::Expired {
         answer: expired(rcpt.last_answer.as_ref(), lifetime),
-        report: Report::about(message),
+        report: Report::of_failure(message, rcpt),
     }
 }
 
 impl Report {
-    fn about(message: &Message) -> Report {
+    /// Unless the sender said otherwise, it is told.
+    fn of_failure(message: &Message, rcpt: &Recipient) -> Report {
+        match rcpt.dsn.notify {
+            Some(Notify::Never | Notify::Of { failure: false, .. }) => Report::Unwanted,
+            None | Some(Notify::Of { failure: true, .. }) => Report::to_sender(message),
+        }
+    }
+
+    /// Only if the sender asked for it.
+    fn of_success(message: &Message, rcpt: &Recipient) -> Option<Report> {
+        match rcpt.dsn.notify {
+            Some(Notify::Of { success: true, .. }) => Some(Report::to_sender(message)),
+            None | Some(Notify::Never | Notify::Of { success: false, .. }) => None,
+        }
+    }
+
+    fn to_sender(message: &Message) -> Report {
         match &message.envelope.reverse_path {
             ReversePath::Null => Report::OwedToNobody,
             ReversePath::Mailbox(sender) => Report::OwedTo(sender.clone()),
@@ -113,18 +137,19 @@ impl Verdict {
     #[must_use]
     pub fn answer(&self) -> &Answer {
         match self {
-            Verdict::Delivered { answer }
+            Verdict::Delivered { answer, .. }
             | Verdict::Deferred { answer, .. }
             | Verdict::Failed { answer, .. }
             | Verdict::Expired { answer, .. } => answer,
         }
     }
 
-    /// The report that this verdict calls for, if it ends a life without delivery.
+    /// Who is told, if this verdict ends a life, and not without need.
     #[must_use]
     pub fn report(&self) -> Option<&Report> {
         match self {
-            Verdict::Delivered { .. } | Verdict::Deferred { .. } => None,
+            Verdict::Deferred { .. } => None,
+            Verdict::Delivered { report, .. } => report.as_ref(),
             Verdict::Failed { report, .. } | Verdict::Expired { report, .. } => Some(report),
         }
     }
@@ -229,6 +254,13 @@ mod tests {
         }
     }
 
+    fn taken(told_there: bool) -> Outcome {
+        Outcome::Delivered {
+            answer: answer(250),
+            told_there,
+        }
+    }
+
     fn decide(from: &str, attempts: u32, seen: &Outcome, seconds: u64) -> (Verdict, Recipient) {
         let message = samples::message(ARRIVAL, from);
         let now = ARRIVAL.after(Duration::from_secs(seconds));
@@ -296,9 +328,47 @@ mod tests {
 
     #[test]
     fn delivered_is_delivered_even_after_the_lifetime() {
-        let (verdict, after) = decide("s@src.test", 1, &Outcome::Delivered(answer(250)), 5_000);
+        let (verdict, after) = decide("s@src.test", 1, &taken(false), 5_000);
         assert_eq!(after.state, RecipientState::Delivered);
         assert_eq!(verdict.report(), None);
+    }
+
+    #[test]
+    fn the_sender_is_told_of_what_it_asked_for() {
+        // W-22.07
+        let to_sender = Report::OwedTo(samples::address("s@src.test"));
+        let check = |notify, from, of_success: Option<&Report>, of_failure: &Report| {
+            let message = samples::message(ARRIVAL, from);
+            let mut rcpt = rcpt(0);
+            rcpt.dsn.notify = notify;
+            let report = |seen: &Outcome| {
+                let verdict = after_attempt(&message, &rcpt, seen, ARRIVAL, &RETRY, Jitter::NONE);
+                verdict.report().cloned()
+            };
+            assert_eq!(report(&taken(false)).as_ref(), of_success, "{notify:?}");
+            assert_eq!(report(&taken(true)), None, "{notify:?}");
+            let failed = Outcome::Failed(answer(550));
+            assert_eq!(report(&failed).as_ref(), Some(of_failure), "{notify:?}");
+            let expired = overdue(&message, &rcpt, RETRY.lifetime);
+            assert_eq!(expired.report(), Some(of_failure), "{notify:?}");
+        };
+        let of = |success, failure| {
+            Some(Notify::Of {
+                success,
+                failure,
+                delay: !success && !failure,
+            })
+        };
+        let unwanted = &Report::Unwanted;
+        check(None, "s@src.test", None, &to_sender);
+        check(Some(Notify::Never), "s@src.test", None, unwanted);
+        check(of(true, false), "s@src.test", Some(&to_sender), unwanted);
+        check(of(false, true), "s@src.test", None, &to_sender);
+        check(of(true, true), "s@src.test", Some(&to_sender), &to_sender);
+        check(of(false, false), "s@src.test", None, unwanted);
+        let nobody = &Report::OwedToNobody;
+        check(of(true, true), "", Some(nobody), nobody);
+        check(Some(Notify::Never), "", None, unwanted);
     }
 
     #[test]
@@ -322,6 +392,7 @@ mod tests {
         };
         let again = Verdict::Delivered {
             answer: answer(250),
+            report: None,
         };
         let _ = again.apply(&done, Some(ARRIVAL));
     }

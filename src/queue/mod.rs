@@ -69,7 +69,12 @@ pub type Outcomes = Vec<(RecipientNo, Outcome)>;
 #[derive(Clone, Debug)]
 pub enum Outcome {
     /// A host took responsibility.
-    Delivered(Answer),
+    Delivered {
+        /// Its words.
+        answer: Answer,
+        /// It offers DSN, so it was told what the sender wants to know, and will tell.
+        told_there: bool,
+    },
     /// Not now.
     Deferred(Answer),
     /// Never.

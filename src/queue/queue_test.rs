@@ -9,6 +9,7 @@ use tokio::task::JoinHandle;
 use super::*;
 use crate::config::Sources;
 use crate::mail::{QueueId, Reason, Reply, ReplyCode, ReversePath, StateName};
+use crate::smtp::server::Named;
 use crate::store::{NewMessage, StoreOptions};
 
 /// Nothing here takes long; past this, something hangs.
@@ -84,7 +85,10 @@ impl Deliver for Remotes {
             outcomes.push((
                 rcpt.no,
                 match self.next(address) {
-                    Says::Yes => Outcome::Delivered(answer(250, "2.0.0 taken")),
+                    Says::Yes => Outcome::Delivered {
+                        answer: answer(250, "2.0.0 taken"),
+                        told_there: false,
+                    },
                     Says::Later => Outcome::Deferred(answer(451, "4.2.0 later")),
                     Says::No => Outcome::Failed(answer(550, "5.1.1 no such user")),
                     Says::Hangs => std::future::pending().await,
@@ -182,7 +186,13 @@ impl World {
     async fn accept(&self, from: &str, to: &[&str]) -> QueueId {
         let now = (self.clock())();
         let id = QueueId::new(now, self.ids.fetch_add(1, Ordering::Relaxed).into());
-        let to = to.iter().copied().map(samples::address).collect();
+        let to = to
+            .iter()
+            .map(|text| Named {
+                address: samples::address(text),
+                dsn: Default::default(),
+            })
+            .collect();
         let recipients = admit(self.config.mode, to, now);
         let mut intake = self.store.intake(id, &recipients);
         intake

@@ -112,12 +112,17 @@ impl Recorder {
                 recipients: report.recipients(),
             });
         }
-        let nobody = |decided: &Decided| decided.verdict.report() == Some(&Report::OwedToNobody);
-        if some_made && decided.iter().any(nobody) {
-            self.events.emit(&Event::ReportDropped {
-                about: message.id,
-                why: "the reverse-path is null",
-            });
+        for (none, why) in [
+            (Report::OwedToNobody, "the reverse-path is null"),
+            (Report::Unwanted, "the sender wants none (NOTIFY)"),
+        ] {
+            let has_none = |decided: &Decided| decided.verdict.report() == Some(&none);
+            if some_made && decided.iter().any(has_none) {
+                self.events.emit(&Event::ReportDropped {
+                    about: message.id,
+                    why,
+                });
+            }
         }
     }
 }
@@ -139,7 +144,7 @@ impl Drop for InDoubt<'_> {
 
 /// Tells of a delivery that may be made again.
 fn possible_duplicate(events: &Events, id: QueueId, decided: &Decided) {
-    if let Verdict::Delivered { answer } = &decided.verdict {
+    if let Verdict::Delivered { answer, .. } = &decided.verdict {
         let remote = answer.remote.as_ref().map(ToString::to_string);
         events.emit(&Event::PossibleDuplicate {
             id,

@@ -2,13 +2,15 @@
 
 use std::time::Duration;
 
-use crate::mail::limits::REPORT_HEADER_BYTES_MAX;
+use crate::mail::limits::{REPORT_HEADER_BYTES_MAX, REPORT_WHOLE_BYTES_MAX};
 use crate::mail::{
     Address, BodyKind, Client, Domain, DsnEnvelope, Envelope, Message, QueueId, Recipient,
-    RecipientNo, RecipientState, ReversePath, UnixMillis,
+    RecipientNo, RecipientState, Ret, ReversePath, UnixMillis,
 };
-use crate::message::{Fate, ReportFacts, Reported, delivery_report};
-use crate::store::{CommitError, NewMessage, Store};
+use crate::message::{
+    Fate, LineLengths, ReportFacts, ReportFrame, Reported, Returned, delivery_report,
+};
+use crate::store::{CommitError, FinishedBody, Intake, NewMessage, ReadError, Store};
 
 use super::decided::Decided;
 use super::{Report, Verdict};
@@ -19,7 +21,18 @@ pub(super) struct OwedReport<'a> {
     to: &'a Address,
     original: &'a Message,
     recipients: Vec<Reported<'a>>,
+    /// Its header section, as far as that can be read.
     header_section: Vec<u8>,
+    /// Whether it goes back whole.
+    whole: bool,
+}
+
+/// Why a report could not be composed.
+enum Obstacle {
+    /// The original can't be read.
+    Original(ReadError),
+    /// There is no room for the report.
+    Store(CommitError),
 }
 
 impl<'a> OwedReport<'a> {
@@ -33,14 +46,15 @@ impl<'a> OwedReport<'a> {
         let mut owed_to = None;
         let mut recipients = Vec::new();
         for Decided { after, verdict, .. } in decided {
-            let (fate, report) = match verdict {
-                Verdict::Delivered { .. } | Verdict::Deferred { .. } => continue,
-                Verdict::Failed { report, .. } => (Fate::Failed, report),
-                Verdict::Expired { report, .. } => (Fate::Expired, report),
+            let fate = match verdict {
+                Verdict::Deferred { .. } => continue,
+                Verdict::Delivered { .. } => Fate::Relayed,
+                Verdict::Failed { .. } => Fate::Failed,
+                Verdict::Expired { .. } => Fate::Expired,
             };
-            match report {
-                Report::OwedToNobody => continue,
-                Report::OwedTo(sender) => owed_to = Some(sender),
+            match verdict.report() {
+                None | Some(Report::OwedToNobody | Report::Unwanted) => continue,
+                Some(Report::OwedTo(sender)) => owed_to = Some(sender),
             }
             recipients.push(Reported {
                 recipient: after,
@@ -52,11 +66,17 @@ impl<'a> OwedReport<'a> {
             .header_section(original, REPORT_HEADER_BYTES_MAX)
             .await
             .unwrap_or_default(); // damage was told by the store
+        let any_failed = recipients
+            .iter()
+            .any(|reported| reported.fate != Fate::Relayed);
+        let whole =
+            any_failed && returned_whole(original) && fits_into_a_report(original, store).await;
         Some(OwedReport {
             to,
             original,
             recipients,
             header_section,
+            whole,
         })
     }
 
@@ -79,21 +99,36 @@ impl<'a> OwedReport<'a> {
         now: UnixMillis,
         store: &Store,
     ) -> Result<NewMessage, CommitError> {
-        let octets = delivery_report(&ReportFacts {
-            hostname,
-            id,
-            now,
-            to: self.to,
-            original: self.original,
-            header_section: &self.header_section,
-            recipients: &self.recipients,
-            lifetime,
-        });
         let state = RecipientState::Queued { due: now };
         let recipients = vec![Recipient::new(RecipientNo(0), self.to.clone(), state)];
-        let mut intake = store.intake(id, &recipients);
-        *intake.buffer() = octets;
-        let body = intake.finish().await?;
+        let compose = |returned| {
+            let frame = delivery_report(&ReportFacts {
+                hostname,
+                id,
+                now,
+                to: self.to,
+                original: self.original,
+                returned,
+                recipients: &self.recipients,
+                lifetime,
+            });
+            let whole = (returned == Returned::Whole).then_some(self.original);
+            pour(frame, whole, store.intake(id, &recipients), store)
+        };
+        let headers = Returned::Headers(&self.header_section);
+        let composed = if self.whole {
+            match compose(Returned::Whole).await {
+                // damaged since it was looked through; told by the store
+                Err(Obstacle::Original(ReadError::Damaged(_))) => compose(headers).await,
+                composed => composed,
+            }
+        } else {
+            compose(headers).await
+        };
+        let body = composed.map_err(|obstacle| match obstacle {
+            Obstacle::Original(error) => CommitError::Failed(error.to_string()),
+            Obstacle::Store(error) => error,
+        })?;
         let facts = body.facts();
         let message = Message {
             id,
@@ -118,4 +153,47 @@ impl<'a> OwedReport<'a> {
             body,
         })
     }
+}
+
+/// Whether the sender wants the message back, or did not say and it is small (RFC 3461 4.3). One of
+/// BINARYMIME can't go back: it might not travel unencoded, and must not be encoded (RFC 2046 5.2.1).
+fn returned_whole(original: &Message) -> bool {
+    let wanted = match original.envelope.dsn.ret {
+        Some(Ret::Full) => true,
+        Some(Ret::Headers) => false,
+        None => original.size() <= REPORT_WHOLE_BYTES_MAX,
+    };
+    wanted && original.envelope.body_kind != BodyKind::BinaryMime
+}
+
+/// Whether it can be read to its end, and its lines are fit to travel.
+async fn fits_into_a_report(original: &Message, store: &Store) -> bool {
+    let measure = async {
+        let mut lengths = LineLengths::default();
+        let mut body = store.body(original).await?;
+        while let Some(piece) = body.next().await? {
+            lengths.feed(&piece);
+        }
+        Ok::<LineLengths, ReadError>(lengths)
+    };
+    measure.await.is_ok_and(|lengths| !lengths.too_long())
+}
+
+/// Puts a report together, with the body of `original` inside, piece by piece.
+async fn pour(
+    frame: ReportFrame,
+    original: Option<&Message>,
+    mut intake: Intake,
+    store: &Store,
+) -> Result<FinishedBody, Obstacle> {
+    *intake.buffer() = frame.before;
+    if let Some(original) = original {
+        let mut body = store.body(original).await.map_err(Obstacle::Original)?;
+        while let Some(piece) = body.next().await.map_err(Obstacle::Original)? {
+            intake.buffer().extend_from_slice(&piece);
+            intake.settle().await.map_err(Obstacle::Store)?;
+        }
+    }
+    intake.buffer().extend_from_slice(&frame.behind);
+    intake.finish().await.map_err(Obstacle::Store)
 }

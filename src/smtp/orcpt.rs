@@ -20,7 +20,9 @@ pub fn parse(value: &[u8]) -> Option<OriginalRecipient> {
         unicode_address::unescape(std::str::from_utf8(address).ok()?)?
     } else {
         let octets = xtext::decode(address)?;
-        String::from_utf8(octets).ok().filter(|text| text.is_ascii())?
+        String::from_utf8(octets)
+            .ok()
+            .filter(|text| text.is_ascii())?
     };
     if address.is_empty() || address.bytes().any(|b| b.is_ascii_control()) {
         return None;

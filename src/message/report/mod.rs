@@ -1,9 +1,9 @@
 //! Delivery reports (RFC 3464 in the frame of RFC 6522): what a sender is told about recipients
-//! that were given up.
+//! that were given up, or handed on to where no report would come from (RFC 3461 5.2).
 //!
 //! Whatever other hosts said is printable ASCII on folded lines, so it can't look like a field or a
-//! boundary. A report needs no SMTPUTF8 but for its To; it is 8-bit only where the original's header
-//! section is.
+//! boundary. A report needs no SMTPUTF8 but for its To; it is 8-bit only where what is
+//! returned of the original is.
 
 mod original;
 mod part;
@@ -17,6 +17,8 @@ use super::date::rfc5322_date;
 use crate::mail::{Address, Domain, Message, QueueId, Recipient, UnixMillis};
 use part::Part;
 
+pub use original::LineLengths;
+
 /// What a report is made of.
 #[derive(Clone, Copy, Debug)]
 pub struct ReportFacts<'a> {
@@ -28,12 +30,10 @@ pub struct ReportFacts<'a> {
     pub now: UnixMillis,
     /// Who is told: the reverse-path of the original. To a null one nothing is ever reported.
     pub to: &'a Address,
-    /// What could not be delivered.
+    /// What it is about.
     pub original: &'a Message,
-    /// The header section below the original's added header, or a beginning of it; what stands
-    /// behind the section, or above
-    /// [`REPORT_HEADER_BYTES_MAX`](crate::mail::limits::REPORT_HEADER_BYTES_MAX), is left out.
-    pub header_section: &'a [u8],
+    /// How much of it goes back.
+    pub returned: Returned<'a>,
     /// Whom the report is about. At least one.
     pub recipients: &'a [Reported<'a>],
     /// How long was tried before expiry.
@@ -49,21 +49,63 @@ pub struct Reported<'a> {
     pub fate: Fate,
 }
 
+/// What goes back of the original, besides its added header.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Returned<'a> {
+    /// The header section below the added header, or a beginning of it; what stands behind the
+    /// section, or above [`REPORT_HEADER_BYTES_MAX`](crate::mail::limits::REPORT_HEADER_BYTES_MAX),
+    /// is left out.
+    Headers(&'a [u8]),
+    /// All of it, to be put in by the caller. No line of it may be over 998 octets: see
+    /// [`LineLengths`].
+    Whole,
+}
+
+/// The octets of a report around the original, so that nobody need hold all of that.
+#[derive(Debug)]
+pub struct ReportFrame {
+    /// Up to where the original's body belongs.
+    pub before: Vec<u8>,
+    /// From there on.
+    pub behind: Vec<u8>,
+}
+
 /// What a report says about a recipient.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Fate {
+    /// Handed on to a host that does not report by itself.
+    Relayed,
     /// Refused for good.
     Failed,
     /// Not taken before the lifetime ended.
     Expired,
 }
 
-/// The complete octets of a report, each line with CRLF and none longer than 998 octets.
+impl ReportFacts<'_> {
+    fn has_failures(&self) -> bool {
+        self.recipients
+            .iter()
+            .any(|reported| reported.fate.is_failure())
+    }
+}
+
+impl Fate {
+    fn is_failure(self) -> bool {
+        match self {
+            Fate::Failed | Fate::Expired => true,
+            Fate::Relayed => false,
+        }
+    }
+}
+
+/// The octets of a report, each line with CRLF and none longer than 998 octets. With
+/// [`Returned::Whole`], the octets below the original's added header belong between the two halves,
+/// unchanged.
 ///
 /// # Panics
 /// If there are no recipients: that is a bug of the caller.
 #[must_use]
-pub fn delivery_report(facts: &ReportFacts<'_>) -> Vec<u8> {
+pub fn delivery_report(facts: &ReportFacts<'_>) -> ReportFrame {
     assert!(!facts.recipients.is_empty(), "a report about nobody");
     let parts = [
         words::part(facts),
@@ -76,8 +118,10 @@ pub fn delivery_report(facts: &ReportFacts<'_>) -> Vec<u8> {
         out.extend_from_slice(format!("\r\n--{boundary}\r\n").as_bytes());
         part.append_to(&mut out);
     }
-    out.extend_from_slice(format!("\r\n--{boundary}--\r\n").as_bytes());
-    out
+    ReportFrame {
+        before: out,
+        behind: format!("\r\n--{boundary}--\r\n").into_bytes(),
+    }
 }
 
 fn top_header(facts: &ReportFacts<'_>, boundary: &str, parts: &[Part]) -> String {
@@ -86,6 +130,11 @@ fn top_header(facts: &ReportFacts<'_>, boundary: &str, parts: &[Part]) -> String
     } = facts;
     let date = rfc5322_date(*now);
     let to = spelling::in_header(facts.to);
+    let subject = if facts.has_failures() {
+        "Your message could not be delivered"
+    } else {
+        "Your message was relayed"
+    };
     // A frame must own up to 8-bit parts (RFC 2045 6.4).
     let encoding = if parts.iter().any(Part::is_8bit) {
         "8bit"
@@ -96,7 +145,7 @@ fn top_header(facts: &ReportFacts<'_>, boundary: &str, parts: &[Part]) -> String
         "Date: {date}\r\n\
          From: Mail Delivery System <MAILER-DAEMON@{hostname}>\r\n\
          To: <{to}>\r\n\
-         Subject: Your message could not be delivered\r\n\
+         Subject: {subject}\r\n\
          Message-ID: <{id}@{hostname}>\r\n\
          Auto-Submitted: auto-replied\r\n\
          MIME-Version: 1.0\r\n\
@@ -107,7 +156,8 @@ fn top_header(facts: &ReportFacts<'_>, boundary: &str, parts: &[Part]) -> String
 }
 
 /// A boundary that occurs in no part: made of the report's id, which no peer could know, and a
-/// number that is counted up in case one did. Ends, since a finite text holds finitely many.
+/// number that is counted up in case one did. Ends, since a finite text holds finitely many. The body
+/// of an original is not looked through: it is older than the 80 random bits of the id.
 fn boundary(id: QueueId, parts: &[Part]) -> String {
     let free = |candidate: &String| {
         !parts

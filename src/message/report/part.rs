@@ -41,6 +41,22 @@ impl Part {
         Part::encoded(content_type, description, encoding, content)
     }
 
+    /// The beginning of a part that travels as it is, `content` and what follows; `is_8bit`: whether
+    /// what follows is.
+    pub(super) fn beginning(
+        content_type: &'static str,
+        description: &'static str,
+        content: Vec<u8>,
+        is_8bit: bool,
+    ) -> Part {
+        let encoding = if is_8bit || !content.is_ascii() {
+            Encoding::EightBit
+        } else {
+            Encoding::SevenBit
+        };
+        Part::encoded(content_type, description, encoding, content)
+    }
+
     /// A text that travels as ASCII in any case: one with other characters as quoted-printable.
     pub(super) fn text(description: &'static str, text: String) -> Part {
         let (content_type, encoding) = if text.is_ascii() {

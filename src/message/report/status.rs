@@ -1,7 +1,7 @@
 //! The part of a report for programs: message/delivery-status (RFC 3464 2).
 
 use super::part::Part;
-use super::spelling::{printable, typed};
+use super::spelling::{printable, typed, typed_original};
 use super::words::span;
 use super::{Fate, ReportFacts, Reported};
 use crate::mail::{Answer, EnhancedClass, EnhancedCode, Reason, Remote};
@@ -15,14 +15,18 @@ const UNKNOWN: EnhancedCode = EnhancedCode::permanent(0, 0);
 
 /// The fields about the message, then a group for each recipient. ASCII.
 pub(super) fn part(facts: &ReportFacts<'_>) -> Part {
-    let mut out = format!(
+    let mut out = String::new();
+    if let Some(id) = &facts.original.envelope.dsn.envelope_id {
+        out.push_str(&format!("Original-Envelope-Id: {}\r\n", id.as_str()));
+    }
+    out.push_str(&format!(
         "Reporting-MTA: dns; {}\r\n\
          Arrival-Date: {}\r\n\
          X-GopherPost-Queue-ID: {}\r\n",
         facts.hostname,
         rfc5322_date(facts.original.arrival),
         facts.original.id,
-    );
+    ));
     for reported in facts.recipients {
         out.push_str("\r\n");
         append_recipient(&mut out, reported, facts);
@@ -40,7 +44,14 @@ fn append_recipient(out: &mut String, reported: &Reported<'_>, facts: &ReportFac
     let recipient = reported.recipient;
     let action = match reported.fate {
         Fate::Failed | Fate::Expired => "failed",
+        Fate::Relayed => "relayed",
     };
+    if let Some(original) = &recipient.dsn.original {
+        out.push_str(&format!(
+            "Original-Recipient: {}\r\n",
+            typed_original(original)
+        ));
+    }
     out.push_str(&format!(
         "Final-Recipient: {}\r\nAction: {action}\r\nStatus: {}\r\n",
         typed(&recipient.address),
@@ -74,14 +85,12 @@ fn reached(answer: &Answer) -> Option<&Remote> {
 
 /// A failure has its answer's status in the permanent class, since nobody will try again.
 fn status(reported: &Reported<'_>) -> EnhancedCode {
+    let answered = reported.recipient.last_answer.as_ref();
+    let answered = answered.map_or(UNKNOWN, |answer| answer.status);
     match reported.fate {
-        Fate::Failed => reported
-            .recipient
-            .last_answer
-            .as_ref()
-            .map_or(UNKNOWN, |answer| answer.status)
-            .in_class(EnhancedClass::Permanent),
+        Fate::Failed => answered.in_class(EnhancedClass::Permanent),
         Fate::Expired => EXPIRED,
+        Fate::Relayed => answered.in_class(EnhancedClass::Success),
     }
 }
 
@@ -95,7 +104,7 @@ fn append_diagnostic(out: &mut String, reported: &Reported<'_>, facts: &ReportFa
     };
     let words = match reported.fate {
         _ if !words.is_empty() => words,
-        Fate::Failed => return,
+        Fate::Failed | Fate::Relayed => return,
         Fate::Expired => format!("not delivered within {}", span(facts.lifetime)),
     };
     out.push_str(&format!("Diagnostic-Code: {kind};"));

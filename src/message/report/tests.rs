@@ -7,8 +7,8 @@ use super::strict_reader::parse;
 use super::*;
 use crate::mail::limits::REPORT_HEADER_BYTES_MAX;
 use crate::mail::{
-    Answer, BodyFacts, BodyKind, Client, EnhancedCode, Envelope, Protocol, Reason, RecipientNo,
-    RecipientState, Remote, Reply, ReplyCode, ReversePath, Spelling,
+    Answer, BodyFacts, BodyKind, Client, EnhancedCode, Envelope, EnvelopeId, OriginalRecipient,
+    Protocol, Reason, RecipientNo, RecipientState, Remote, Reply, ReplyCode, ReversePath, Spelling,
 };
 
 const ADDED: &str = "Received: from client.test ([192.0.2.9]) by gp.test (GopherPost)\r\n\
@@ -55,8 +55,19 @@ fn our_words(status: EnhancedCode, detail: &str) -> Answer {
 }
 
 fn report(to: &str, header_section: &[u8], recipients: &[(Recipient, Fate)]) -> Vec<u8> {
+    let frame = frame(to, Returned::Headers(header_section), recipients, |_| ());
+    [frame.before, frame.behind].concat()
+}
+
+/// A report about a message that is first changed by `change`.
+fn frame(
+    to: &str,
+    returned: Returned<'_>,
+    recipients: &[(Recipient, Fate)],
+    change: impl FnOnce(&mut Message),
+) -> ReportFrame {
     let to = address(to);
-    let original = Message {
+    let mut original = Message {
         id: "01ARZ3NDEKTSV4RRFFQ69G5FAV".parse().unwrap(),
         arrival: UnixMillis(0),
         envelope: Envelope {
@@ -81,6 +92,7 @@ fn report(to: &str, header_section: &[u8], recipients: &[(Recipient, Fate)]) -> 
         },
         report_of: None,
     };
+    change(&mut original);
     let recipients: Vec<Reported<'_>> = recipients
         .iter()
         .map(|(recipient, fate)| Reported {
@@ -94,7 +106,7 @@ fn report(to: &str, header_section: &[u8], recipients: &[(Recipient, Fate)]) -> 
         now: UnixMillis(60_000),
         to: &to,
         original: &original,
-        header_section,
+        returned,
         recipients: &recipients,
         lifetime: Duration::from_secs(5 * 86_400),
     })
@@ -283,6 +295,185 @@ fn recipients_of_every_kind() {
         --=_01BX5ZZKBKACTAV9WEVGEMMVRZ-0
         Content-Type: text/rfc822-headers
         Content-Description: Header of the undelivered message
+        Content-Transfer-Encoding: 7bit
+
+        Received: from client.test ([192.0.2.9]) by gp.test (GopherPost)
+        	with ESMTP id 01ARZ3NDEKTSV4RRFFQ69G5FAV; Thu, 1 Jan 1970 00:00:00 +0000
+
+        --=_01BX5ZZKBKACTAV9WEVGEMMVRZ-0--
+    "#]],
+    );
+}
+
+#[test]
+fn what_was_asked_for_with_dsn() {
+    // W-22.07, W-22.08
+    let mut failed = recipient("bob@dest.test", Some(reply(550, &[b"5.1.1 no"])));
+    failed.dsn.original = Some(OriginalRecipient {
+        address_type: "rfc822".into(),
+        address: "old bob@src.test".into(),
+    });
+    let mut relayed = recipient("eve@dest.test", Some(reply(250, &[b"ok"])));
+    relayed.dsn.original = Some(OriginalRecipient {
+        address_type: "utf-8".into(),
+        address: "\u{e8}ve@src.test".into(),
+    });
+    let recipients = [(relayed, Fate::Relayed), (failed, Fate::Failed)];
+    let name = |message: &mut Message| {
+        message.envelope.dsn.envelope_id = EnvelopeId::parse("QQ 3=14");
+        message.body.has_8bit = true;
+    };
+    let ReportFrame { before, behind } = frame("ann@gp.test", Returned::Whole, &recipients, name);
+    let whole = [
+        &before[..],
+        "Subject: x\r\n\r\n\u{fc}\r\n".as_bytes(),
+        &behind,
+    ]
+    .concat();
+    check(
+        &whole,
+        expect![[r#"
+        Date: Thu, 1 Jan 1970 00:01:00 +0000
+        From: Mail Delivery System <MAILER-DAEMON@gp.test>
+        To: <ann@gp.test>
+        Subject: Your message could not be delivered
+        Message-ID: <01BX5ZZKBKACTAV9WEVGEMMVRZ@gp.test>
+        Auto-Submitted: auto-replied
+        MIME-Version: 1.0
+        Content-Type: multipart/report; report-type=delivery-status;
+         boundary="=_01BX5ZZKBKACTAV9WEVGEMMVRZ-0"
+        Content-Transfer-Encoding: 8bit
+
+        --=_01BX5ZZKBKACTAV9WEVGEMMVRZ-0
+        Content-Type: text/plain; charset=us-ascii
+        Content-Description: Notification
+        Content-Transfer-Encoding: 7bit
+
+        This is the mail relay at gp.test.
+
+        Your message of Thu, 1 Jan 1970 00:00:00 +0000 could not be delivered
+        to this recipient. This is final: nobody will try again.
+
+        What you can do: read below why, check the address for mistakes, and
+        send the message again once the cause is gone. A postmaster whom you ask
+        for help will want to know its queue id: 01ARZ3NDEKTSV4RRFFQ69G5FAV.
+
+        <bob@dest.test>
+            Refused by mx.dest.test[192.0.2.25]:25:
+            550 5.1.1 no
+
+        Your message of Thu, 1 Jan 1970 00:00:00 +0000 was handed on
+        to the mail host of this recipient. That host does not report on
+        deliveries, so this may be the last that you hear of it.
+
+        You need not do anything: you are told because you asked to be. The
+        message's queue id here was: 01ARZ3NDEKTSV4RRFFQ69G5FAV.
+
+        <eve@dest.test>
+            Taken by mx.dest.test[192.0.2.25]:25:
+            250 ok
+
+        --=_01BX5ZZKBKACTAV9WEVGEMMVRZ-0
+        Content-Type: message/delivery-status
+        Content-Description: Delivery report
+        Content-Transfer-Encoding: 7bit
+
+        Original-Envelope-Id: QQ 3=14
+        Reporting-MTA: dns; gp.test
+        Arrival-Date: Thu, 1 Jan 1970 00:00:00 +0000
+        X-GopherPost-Queue-ID: 01ARZ3NDEKTSV4RRFFQ69G5FAV
+
+        Original-Recipient: utf-8; \x{E8}ve@src.test
+        Final-Recipient: rfc822; eve@dest.test
+        Action: relayed
+        Status: 2.0.0
+        Remote-MTA: dns; mx.dest.test
+        Diagnostic-Code: smtp; 250 ok
+        Last-Attempt-Date: Thu, 1 Jan 1970 00:01:00 +0000
+
+        Original-Recipient: rfc822; old bob@src.test
+        Final-Recipient: rfc822; bob@dest.test
+        Action: failed
+        Status: 5.1.1
+        Remote-MTA: dns; mx.dest.test
+        Diagnostic-Code: smtp; 550 5.1.1 no
+        Last-Attempt-Date: Thu, 1 Jan 1970 00:01:00 +0000
+
+        --=_01BX5ZZKBKACTAV9WEVGEMMVRZ-0
+        Content-Type: message/rfc822
+        Content-Description: The undelivered message
+        Content-Transfer-Encoding: 8bit
+
+        Received: from client.test ([192.0.2.9]) by gp.test (GopherPost)
+        	with ESMTP id 01ARZ3NDEKTSV4RRFFQ69G5FAV; Thu, 1 Jan 1970 00:00:00 +0000
+        Subject: x
+
+        ü
+
+        --=_01BX5ZZKBKACTAV9WEVGEMMVRZ-0--
+    "#]],
+    );
+}
+
+#[test]
+fn a_report_of_success_only_says_so() {
+    // W-22.07
+    let relayed = |text| (recipient(text, None), Fate::Relayed);
+    let recipients = [relayed("bob@dest.test"), relayed("eve@dest.test")];
+    check(
+        &report("ann@gp.test", b"", &recipients),
+        expect![[r#"
+        Date: Thu, 1 Jan 1970 00:01:00 +0000
+        From: Mail Delivery System <MAILER-DAEMON@gp.test>
+        To: <ann@gp.test>
+        Subject: Your message was relayed
+        Message-ID: <01BX5ZZKBKACTAV9WEVGEMMVRZ@gp.test>
+        Auto-Submitted: auto-replied
+        MIME-Version: 1.0
+        Content-Type: multipart/report; report-type=delivery-status;
+         boundary="=_01BX5ZZKBKACTAV9WEVGEMMVRZ-0"
+        Content-Transfer-Encoding: 7bit
+
+        --=_01BX5ZZKBKACTAV9WEVGEMMVRZ-0
+        Content-Type: text/plain; charset=us-ascii
+        Content-Description: Notification
+        Content-Transfer-Encoding: 7bit
+
+        This is the mail relay at gp.test.
+
+        Your message of Thu, 1 Jan 1970 00:00:00 +0000 was handed on
+        to the mail host of these recipients. Those hosts do not report on
+        deliveries, so this may be the last that you hear of it.
+
+        You need not do anything: you are told because you asked to be. The
+        message's queue id here was: 01ARZ3NDEKTSV4RRFFQ69G5FAV.
+
+        <bob@dest.test>
+            Taken.
+
+        <eve@dest.test>
+            Taken.
+
+        --=_01BX5ZZKBKACTAV9WEVGEMMVRZ-0
+        Content-Type: message/delivery-status
+        Content-Description: Delivery report
+        Content-Transfer-Encoding: 7bit
+
+        Reporting-MTA: dns; gp.test
+        Arrival-Date: Thu, 1 Jan 1970 00:00:00 +0000
+        X-GopherPost-Queue-ID: 01ARZ3NDEKTSV4RRFFQ69G5FAV
+
+        Final-Recipient: rfc822; bob@dest.test
+        Action: relayed
+        Status: 2.0.0
+
+        Final-Recipient: rfc822; eve@dest.test
+        Action: relayed
+        Status: 2.0.0
+
+        --=_01BX5ZZKBKACTAV9WEVGEMMVRZ-0
+        Content-Type: text/rfc822-headers
+        Content-Description: Header of the message
         Content-Transfer-Encoding: 7bit
 
         Received: from client.test ([192.0.2.9]) by gp.test (GopherPost)

@@ -14,35 +14,71 @@ use crate::message::folding::append_folded;
 const INDENT: &str = "   ";
 
 /// What happened, whether it goes on, what to do; then each recipient with the words of its host.
+/// What failed comes before what was relayed.
 pub(super) fn part(facts: &ReportFacts<'_>) -> Part {
-    let hostname = facts.hostname;
+    let mut out = format!("This is the mail relay at {}.\r\n", facts.hostname);
+    let (failed, relayed): (Vec<_>, Vec<_>) = facts
+        .recipients
+        .iter()
+        .partition(|reported| reported.fate.is_failure());
+    if !failed.is_empty() {
+        out.push_str(&about_failed(failed.len(), facts));
+        append_each(&mut out, &failed, facts);
+    }
+    if !relayed.is_empty() {
+        out.push_str(&about_relayed(relayed.len(), facts));
+        append_each(&mut out, &relayed, facts);
+    }
+    Part::text("Notification", out)
+}
+
+fn about_failed(count: usize, facts: &ReportFacts<'_>) -> String {
     let arrival = rfc5322_date(facts.original.arrival);
     let id = facts.original.id;
-    let (recipients, addresses) = match facts.recipients {
-        [_] => ("this recipient", "the address"),
+    let (recipients, addresses) = match count {
+        1 => ("this recipient", "the address"),
         _ => ("these recipients", "each address"),
     };
-    let mut out = format!(
-        "This is the mail relay at {hostname}.\r\n\
-         \r\n\
+    format!(
+        "\r\n\
          Your message of {arrival} could not be delivered\r\n\
          to {recipients}. This is final: nobody will try again.\r\n\
          \r\n\
          What you can do: read below why, check {addresses} for mistakes, and\r\n\
          send the message again once the cause is gone. A postmaster whom you ask\r\n\
          for help will want to know its queue id: {id}.\r\n"
-    );
-    for reported in facts.recipients {
+    )
+}
+
+fn about_relayed(count: usize, facts: &ReportFacts<'_>) -> String {
+    let arrival = rfc5322_date(facts.original.arrival);
+    let id = facts.original.id;
+    let (recipients, hosts) = match count {
+        1 => ("this recipient", "That host does"),
+        _ => ("these recipients", "Those hosts do"),
+    };
+    format!(
+        "\r\n\
+         Your message of {arrival} was handed on\r\n\
+         to the mail host of {recipients}. {hosts} not report on\r\n\
+         deliveries, so this may be the last that you hear of it.\r\n\
+         \r\n\
+         You need not do anything: you are told because you asked to be. The\r\n\
+         message's queue id here was: {id}.\r\n"
+    )
+}
+
+fn append_each(out: &mut String, recipients: &[&Reported<'_>], facts: &ReportFacts<'_>) {
+    for reported in recipients {
         let address = for_people(&reported.recipient.address);
         let answer = reported.recipient.last_answer.as_ref();
         let words = answer.map_or_else(String::new, |answer| printable(&answer.words()));
         let mut what = what_happened(reported, answer, facts.lifetime);
         what.push(if words.is_empty() { '.' } else { ':' });
         out.push_str(&format!("\r\n<{address}>\r\n"));
-        append_indented(&mut out, &what);
-        append_indented(&mut out, &words);
+        append_indented(out, &what);
+        append_indented(out, &words);
     }
-    Part::text("Notification", out)
 }
 
 /// The sentence that leads to the words of `answer`, without its end.
@@ -56,6 +92,10 @@ fn what_happened(reported: &Reported<'_>, answer: Option<&Answer>, lifetime: Dur
             Some(remote) if has_reply => format!("Refused by {remote}"),
             None if has_reply => "Refused".to_owned(),
             _ => "Given up".to_owned(),
+        },
+        Fate::Relayed => match remote {
+            Some(remote) => format!("Taken by {remote}"),
+            None => "Taken".to_owned(),
         },
         Fate::Expired => {
             let last = match remote {

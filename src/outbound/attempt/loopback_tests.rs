@@ -16,7 +16,7 @@ use super::super::{test_config, tls};
 use super::*;
 use crate::config::RelayHost;
 use crate::mail::{
-    BodyFacts, BodyKind, Client, Destination, Domain, Envelope, QueueId, RecipientNo,
+    Address, BodyFacts, BodyKind, Client, Destination, Domain, Envelope, QueueId, RecipientNo,
     RecipientState, ReversePath, Spelling, UnixMillis,
 };
 use crate::store::ReadError;
@@ -93,7 +93,7 @@ async fn outcomes(courier: &Courier<TestBody>, to: &[&str]) -> Vec<String> {
     outcomes.sort_by_key(|(no, _)| *no);
     let shown = |(_, outcome): &(RecipientNo, Outcome)| {
         let (verdict, answer) = match outcome {
-            Outcome::Delivered(answer) => ("delivered", answer),
+            Outcome::Delivered { answer, .. } => ("delivered", answer),
             Outcome::Deferred(answer) => ("deferred", answer),
             Outcome::Failed(answer) => ("failed", answer),
         };

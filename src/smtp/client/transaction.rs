@@ -13,7 +13,11 @@
 
 use std::collections::VecDeque;
 
-use crate::mail::{Address, BodyKind, EnhancedCode, Envelope, Reason, Remote, Reply, ReversePath};
+use crate::mail::{
+    Address, BodyKind, DsnRecipient, EnhancedCode, Envelope, Notify, Reason, Recipient, Remote,
+    Reply, Ret,
+};
+use crate::smtp::{orcpt, xtext};
 
 use super::ehlo::{Extensions, SizeLimit};
 use super::reply_reader::{ProtocolFault, RemoteReply};
@@ -117,11 +121,11 @@ impl Transaction {
     /// Plans a transaction. Recipients that this host can't be given are settled at once: all of
     /// them if the message is larger than it takes or of a kind that it does not take (RFC 3030 3),
     /// those with a non-ASCII address if it has no SMTPUTF8 (RFC 6531 3.2). If none is left, there
-    /// is nothing to send.
+    /// is nothing to send. DSN parameters go on to a host that offers DSN.
     #[must_use]
     pub fn new(
         envelope: &Envelope,
-        recipients: &[&Address],
+        recipients: &[&Recipient],
         facts: Facts,
         offered: &Extensions,
         remote: &Remote,
@@ -146,9 +150,9 @@ impl Transaction {
         };
         let recipients: Vec<Rcpt> = recipients
             .iter()
-            .map(|address| Rcpt {
-                line: format!("RCPT TO:<{address}>\r\n").into_bytes(),
-                state: match refused(address) {
+            .map(|recipient| Rcpt {
+                line: rcpt_line(recipient, offered),
+                state: match refused(&recipient.address) {
                     None => RcptState::Open,
                     Some((status, detail)) => {
                         RcptState::Settled(Settled::failed(status, Reason::Policy, remote, detail))
@@ -174,7 +178,7 @@ impl Transaction {
         };
         Transaction {
             remote: remote.clone(),
-            mail: mail_line(&envelope.reverse_path, facts, framing, offered, utf8),
+            mail: mail_line(envelope, facts, framing, offered, utf8),
             framing,
             size: facts.size,
             recipients,
@@ -420,13 +424,13 @@ fn too_large(facts: Facts, offered: &Extensions) -> bool {
 
 /// No parameter that was not offered ever stands on it (RFC 5321 2.2.1).
 fn mail_line(
-    reverse_path: &ReversePath,
+    envelope: &Envelope,
     facts: Facts,
     framing: Framing,
     offered: &Extensions,
     utf8: bool,
 ) -> Vec<u8> {
-    let mut line = format!("MAIL FROM:<{reverse_path}>");
+    let mut line = format!("MAIL FROM:<{}>", envelope.reverse_path);
     if offered.size.is_some() {
         line += &format!(" SIZE={}", facts.size);
     }
@@ -438,8 +442,52 @@ fn mail_line(
     if utf8 {
         line += " SMTPUTF8";
     }
+    if offered.dsn {
+        match envelope.dsn.ret {
+            None => {}
+            Some(Ret::Full) => line += " RET=FULL",
+            Some(Ret::Headers) => line += " RET=HDRS",
+        }
+        if let Some(id) = &envelope.dsn.envelope_id {
+            line += &format!(" ENVID={}", xtext::encode(id.as_str().as_bytes()));
+        }
+    }
     line += "\r\n";
     line.into_bytes()
+}
+
+/// With what the client asked for, if the host offers DSN (RFC 3461 5.2.1).
+fn rcpt_line(recipient: &Recipient, offered: &Extensions) -> Vec<u8> {
+    let Recipient { address, dsn, .. } = recipient;
+    let mut line = format!("RCPT TO:<{address}>");
+    if offered.dsn {
+        let DsnRecipient { notify, original } = dsn;
+        if let Some(notify) = notify {
+            line += &format!(" NOTIFY={}", notify_value(*notify));
+        }
+        if let Some(original) = original {
+            line += &format!(" ORCPT={}", orcpt::write(original));
+        }
+    }
+    line += "\r\n";
+    line.into_bytes()
+}
+
+fn notify_value(notify: Notify) -> String {
+    let Notify::Of {
+        success,
+        failure,
+        delay,
+    } = notify
+    else {
+        return "NEVER".to_owned();
+    };
+    let words = [(success, "SUCCESS"), (failure, "FAILURE"), (delay, "DELAY")];
+    let asked: Vec<&str> = words
+        .iter()
+        .filter_map(|(asked, word)| asked.then_some(*word))
+        .collect();
+    asked.join(",")
 }
 
 #[cfg(test)]

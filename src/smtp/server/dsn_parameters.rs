@@ -90,7 +90,9 @@ mod tests {
         }
         assert!(envelope_id(Some("+3D".repeat(100).as_bytes())).is_ok());
         let long = "x".repeat(101);
-        let bad_ones = ["", "+", "+3", "+3d", "+GG", "a=b", "+0D+0A", "+C3+BC", &long];
+        let bad_ones = [
+            "", "+", "+3", "+3d", "+GG", "a=b", "+0D+0A", "+C3+BC", &long,
+        ];
         bad(envelope_id, &bad_ones);
     }
 
@@ -112,7 +114,14 @@ mod tests {
         }
         bad(
             notify,
-            &["", "NEVER,SUCCESS", "SUCCESS,NEVER", "SUCCESS,", ",DELAY", "FOO"],
+            &[
+                "",
+                "NEVER,SUCCESS",
+                "SUCCESS,NEVER",
+                "SUCCESS,",
+                ",DELAY",
+                "FOO",
+            ],
         );
     }
 

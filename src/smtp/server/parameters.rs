@@ -191,12 +191,7 @@ mod tests {
     #[test]
     fn the_rest_is_unknown_or_malformed() {
         // W-4.04, W-4.05, W-2.28
-        for text in [
-            &b"X"[..],
-            b"AUTH=<>",
-            b"MT-PRIORITY=3",
-            b"XOORG=x",
-        ] {
+        for text in [&b"X"[..], b"AUTH=<>", b"MT-PRIORITY=3", b"XOORG=x"] {
             bad(text, ParameterFault::Unknown);
             assert_eq!(of_rcpt(text, false), Err(ParameterFault::Unknown));
         }
@@ -230,7 +225,12 @@ mod tests {
         assert!(asked.ret.is_some() && asked.envelope_id.is_some());
         let asked = of_rcpt(b"notify=DELAY orcpt=rfc822;b", false).unwrap();
         assert!(asked.notify.is_some() && asked.original.is_some());
-        for text in [&b"RET=FULL ret=FULL"[..], b"ENVID=a ENVID=a", b"RET", b"ENVID"] {
+        for text in [
+            &b"RET=FULL ret=FULL"[..],
+            b"ENVID=a ENVID=a",
+            b"RET",
+            b"ENVID",
+        ] {
             bad(text, ParameterFault::Syntax);
             assert_eq!(of_rcpt(text, false), Err(ParameterFault::Unknown));
         }

@@ -50,7 +50,8 @@ impl Recipients {
             } else {
                 self.list.len() - 1
             };
-            self.seen.extend(self.list[unseen..].iter().map(|named| key(&named.address)));
+            self.seen
+                .extend(self.list[unseen..].iter().map(|named| key(&named.address)));
         }
         Added::Yes
     }
@@ -101,10 +102,7 @@ mod tests {
         for n in 0..100 {
             let added = recipients.add(named(&format!("u{n}@dest.test"), None), 100);
             assert_eq!(added, Added::Yes);
-            let again = recipients.add(
-                named(&format!("u{n}@DEST.test"), Some(Notify::Never)),
-                100,
-            );
+            let again = recipients.add(named(&format!("u{n}@DEST.test"), Some(Notify::Never)), 100);
             assert_eq!(again, Added::Yes);
         }
         let full = recipients.add(named("U1@dest.test", None), 100);

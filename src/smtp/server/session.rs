@@ -280,13 +280,12 @@ impl Session {
                 ..
             } => (envelope, recipients, refused),
         };
-        let granted =
-            recipient(argument, envelope, &self.rules).and_then(|named| {
-                match recipients.add(named, self.rules.recipients_max) {
-                    Added::Yes => Ok(()),
-                    Added::Full => Err(Say::TooManyRecipients),
-                }
-            });
+        let granted = recipient(argument, envelope, &self.rules).and_then(|named| match recipients
+            .add(named, self.rules.recipients_max)
+        {
+            Added::Yes => Ok(()),
+            Added::Full => Err(Say::TooManyRecipients),
+        });
         *refused |= granted.is_err();
         granted
     }
@@ -438,8 +437,7 @@ fn recipient(argument: &[u8], envelope: &Envelope, rules: &Rules) -> Result<Name
     let address = split
         .forward_path(spelling, &rules.hostname)
         .map_err(|error| address_error(error, Say::BadRecipient))?;
-    let dsn =
-        parameters::of_rcpt(split.parameters, envelope.smtputf8).map_err(parameter_fault)?;
+    let dsn = parameters::of_rcpt(split.parameters, envelope.smtputf8).map_err(parameter_fault)?;
     Ok(Named { address, dsn })
 }
 

@@ -5,10 +5,22 @@ use expect_test::{Expect, expect};
 use super::super::reply_reader::ReplyReader;
 use super::super::verdict::Verdict;
 use super::*;
-use crate::mail::{BodyKind, Spelling};
+use crate::mail::{
+    BodyKind, EnvelopeId, OriginalRecipient, RecipientNo, RecipientState, ReversePath, Spelling,
+    UnixMillis,
+};
 
 fn address(text: &str) -> Address {
     Address::parse(text.as_bytes(), Spelling::Utf8).unwrap()
+}
+
+fn recipient(text: &str) -> Recipient {
+    let due = UnixMillis(0);
+    Recipient::new(
+        RecipientNo(0),
+        address(text),
+        RecipientState::Queued { due },
+    )
 }
 
 fn plain() -> Envelope {
@@ -48,8 +60,8 @@ fn pipelining() -> Extensions {
 /// Plays `replies` to a transaction and checks what was said, and what came of it.
 #[track_caller]
 fn check(offered: &Extensions, to: &[&str], replies: &[&str], want: &Expect) {
-    let to: Vec<Address> = to.iter().map(|text| address(text)).collect();
-    let to: Vec<&Address> = to.iter().collect();
+    let to: Vec<Recipient> = to.iter().map(|text| recipient(text)).collect();
+    let to: Vec<&Recipient> = to.iter().collect();
     let transaction = Transaction::new(&plain(), &to, SMALL, offered, &remote());
     want.assert_eq(&play(transaction, replies));
 }
@@ -435,7 +447,7 @@ fn a_refusal_during_the_message_stands_and_success_does_not() {
         ("421 bye", None),
         ("250 queued", None),
     ] {
-        let to = address("a@d.test");
+        let to = recipient("a@d.test");
         let mut transaction = Transaction::new(&plain(), &[&to], SMALL, &pipelining(), &remote());
         let _ = transaction.next_step();
         for reply in ["250 ok", "250 a", "354 go"] {
@@ -452,7 +464,7 @@ fn a_refusal_during_the_message_stands_and_success_does_not() {
 
 /// The first line that is sent, or what is settled instead.
 fn opening(envelope: &Envelope, to: &str, facts: Facts, offered: &Extensions) -> String {
-    let to = address(to);
+    let to = recipient(to);
     let mut transaction = Transaction::new(envelope, &[&to], facts, offered, &remote());
     match transaction.next_step() {
         Step::Send(octets) => String::from_utf8(octets).unwrap().trim_end().to_owned(),
@@ -462,6 +474,55 @@ fn opening(envelope: &Envelope, to: &str, facts: Facts, offered: &Extensions) ->
         }
         other => panic!("{other:?}"),
     }
+}
+
+#[test]
+fn dsn_parameters_go_on_where_dsn_is_offered() {
+    // W-17.04
+    let mut envelope = plain();
+    envelope.dsn.ret = Some(Ret::Headers);
+    envelope.dsn.envelope_id = EnvelopeId::parse("a b=");
+    let of = |success, failure, delay| Notify::Of {
+        success,
+        failure,
+        delay,
+    };
+    let notify = [Notify::Never, of(true, false, true), of(false, true, false)];
+    let to = notify.map(|notify| {
+        let mut to = recipient("a@d.test");
+        to.dsn.notify = Some(notify);
+        to.dsn.original = Some(OriginalRecipient {
+            address_type: "rfc822".into(),
+            address: "b c@d.test".into(),
+        });
+        to
+    });
+    let silent = recipient("z@d.test");
+    let to = [&to[0], &to[1], &to[2], &silent];
+    let said = |dsn| {
+        let offered = Extensions {
+            dsn,
+            ..pipelining()
+        };
+        let mut transaction = Transaction::new(&envelope, &to, SMALL, &offered, &remote());
+        match transaction.next_step() {
+            Step::Send(octets) => String::from_utf8(octets).unwrap().replace("\r\n", "\n"),
+            other => panic!("{other:?}"),
+        }
+    };
+    expect![[r#"
+        MAIL FROM:<s@gp.test> RET=HDRS ENVID=a+20b+3D
+        RCPT TO:<a@d.test> NOTIFY=NEVER ORCPT=rfc822;b+20c@d.test
+        RCPT TO:<a@d.test> NOTIFY=SUCCESS,DELAY ORCPT=rfc822;b+20c@d.test
+        RCPT TO:<a@d.test> NOTIFY=FAILURE ORCPT=rfc822;b+20c@d.test
+        RCPT TO:<z@d.test>
+        DATA
+    "#]]
+    .assert_eq(&said(true));
+    assert_eq!(
+        said(false),
+        "MAIL FROM:<s@gp.test>\nRCPT TO:<a@d.test>\nRCPT TO:<a@d.test>\nRCPT TO:<a@d.test>\nRCPT TO:<z@d.test>\nDATA\n"
+    );
 }
 
 #[test]
@@ -577,7 +638,7 @@ fn chunking(pipelining: bool) -> Extensions {
 
 #[track_caller]
 fn check_binary(pipelining: bool, replies: &[&str], want: &Expect) {
-    let (a, b) = (address("a@d.test"), address("b@d.test"));
+    let (a, b) = (recipient("a@d.test"), recipient("b@d.test"));
     let offered = chunking(pipelining);
     want.assert_eq(&play(
         Transaction::new(&binary(), &[&a, &b], SMALL, &offered, &remote()),

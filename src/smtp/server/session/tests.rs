@@ -246,7 +246,7 @@ fn refused_recipients_disturb_nobody() {
             DATA                                         554 5.5.1
             RCPT TO:<1@dest.test>                        250 2.1.5
             RCPT TO:<bad                                 501 5.1.3
-            RCPT TO:<2@dest.test> NOTIFY=NEVER           555 5.5.4
+            RCPT TO:<2@dest.test> NOTIFY=NEVER           250 2.1.5
             RCPT TO:<2@dest.test>                        250 2.1.5
             RCPT TO:<1@DEST.test>                        250 2.1.5
             RCPT TO:<u@[127.0.0.5]>                      250 2.1.5
