@@ -10,6 +10,7 @@ mod custody;
 mod data;
 mod dns_trouble;
 mod endless_data;
+mod dsn;
 mod extensions;
 mod first_mail;
 mod health;
