@@ -2,7 +2,7 @@
 //!
 //! A stored message is our own fields ([`Trace::added_header`]) and below them what was received,
 //! less the fields that [`HeaderFilter`] takes out. Nothing here holds a message whole: the filter
-//! passes octets on while they come in, and a report is made of a header section of bounded size.
+//! passes octets on while they come in, and a report is a frame into which its caller pours the original.
 //!
 //! Promises: pure, with time and ids as arguments; every octet that is not ours passes through
 //! unchanged or is made safe, so that it can't end a line, begin a field or close a part; no line

@@ -25,6 +25,8 @@ pub(super) struct OwedReport<'a> {
     header_section: Vec<u8>,
     /// Whether it goes back whole.
     whole: bool,
+    /// Whether it is a report for SMTPUTF8.
+    smtputf8: bool,
 }
 
 /// Why a report could not be composed.
@@ -71,12 +73,19 @@ impl<'a> OwedReport<'a> {
             .any(|reported| reported.fate != Fate::Relayed);
         let whole =
             any_failed && returned_whole(original) && fits_into_a_report(original, store).await;
+        let smtputf8 = original.envelope.smtputf8
+            && (to.needs_smtputf8()
+                || recipients
+                    .iter()
+                    .any(|reported| needs_smtputf8(reported.recipient))
+                || !header_section.is_ascii());
         Some(OwedReport {
             to,
             original,
             recipients,
             header_section,
             whole,
+            smtputf8,
         })
     }
 
@@ -109,6 +118,7 @@ impl<'a> OwedReport<'a> {
                 to: self.to,
                 original: self.original,
                 returned,
+                smtputf8: self.smtputf8,
                 recipients: &self.recipients,
                 lifetime,
             });
@@ -139,7 +149,7 @@ impl<'a> OwedReport<'a> {
                     true => BodyKind::EightBitMime,
                     false => BodyKind::SevenBit,
                 },
-                smtputf8: self.to.needs_smtputf8(),
+                smtputf8: self.smtputf8 || self.to.needs_smtputf8(),
                 dsn: DsnEnvelope::default(),
             },
             client: Client::Local,
@@ -153,6 +163,11 @@ impl<'a> OwedReport<'a> {
             body,
         })
     }
+}
+
+fn needs_smtputf8(recipient: &Recipient) -> bool {
+    let original = recipient.dsn.original.as_ref();
+    recipient.address.needs_smtputf8() || original.is_some_and(|named| !named.address.is_ascii())
 }
 
 /// Whether the sender wants the message back, or did not say and it is small (RFC 3461 4.3). One of

@@ -1,6 +1,6 @@
 //! DSN (RFC 3461): what a client may ask for, what it is told, and what goes on to the next host.
 
-use crate::support::{Client, Mail, Message, Remote, Setup, World, mail, same_octets};
+use crate::support::{Client, Mail, Message, Phase, Remote, Setup, World, mail, same_octets};
 
 #[tokio::test]
 async fn dsn_is_offered_once() {
@@ -296,6 +296,70 @@ async fn ret_decides_how_much_comes_back() {
     }
 }
 
+#[tokio::test]
+async fn a_report_about_a_message_for_smtputf8_is_one_itself_where_that_is_needed() {
+    // W-22.10
+    let world = World::new().await;
+    let home = world
+        .remote("gp.test")
+        .offers(["SMTPUTF8", "8BITMIME"])
+        .await;
+    let mx = world.remote("dest.test").offers(["SMTPUTF8"]).await;
+    mx.answers(Phase::Rcpt, ["550 5.1.1 no"]);
+    let asked = mail().mail_parameter("SMTPUTF8");
+    let german = asked.clone().subject("Grüße");
+    for (sent, to, ret, original) in [
+        (&german, "bob", "RET=FULL", "message/global"),
+        (&german, "bob", "RET=HDRS", "message/global-headers"),
+        (&asked, "böb", "RET=FULL", "message/global"),
+        (&asked, "bob", "RET=FULL", "message/rfc822"),
+        (
+            &asked.clone().body("Grüße"),
+            "bob",
+            "RET=FULL",
+            "message/rfc822",
+        ),
+    ] {
+        let mailbox = format!("{to}@dest.test");
+        let sent = sent.clone().mail_parameter(ret).to(&mailbox);
+        world.client().send(sent).await.accepted();
+        let message = home.message().await;
+        let report = message.report();
+        report.says(&mailbox, "failed", "5.1.1");
+        assert_eq!(report.original.content_type, original, "{mailbox} {ret}");
+        let is_global = original.starts_with("message/global");
+        let parameters = message.transaction.mail_parameters();
+        assert_eq!(
+            parameters.contains(&"SMTPUTF8"),
+            is_global,
+            "{mailbox} {ret}"
+        );
+        let address_type = report.about(&mailbox).only("Final-Recipient");
+        let wanted = if mailbox.is_ascii() {
+            "rfc822; "
+        } else {
+            "utf-8; "
+        };
+        assert!(address_type.starts_with(wanted), "{address_type}");
+    }
+}
+
+#[tokio::test]
+async fn memory_does_not_grow_with_what_is_returned() {
+    // W-22.08
+    const MEBIBYTE: u64 = 1024 * 1024;
+    let world = World::new().await;
+    let home = world.remote("gp.test").await;
+    let mx = world.remote("dest.test").await;
+    let large = mail().body(&"0123456789abcdef0123456789abcdef\n".repeat(250_000)); // 8.5 MB
+    refused(&world, &home, &mx, &large, Some("RET=HDRS"), "header").await;
+    let before = world.relay().peak_resident_octets();
+    let message = refused(&world, &home, &mx, &large, Some("RET=FULL"), "whole").await;
+    assert!(message.octets().len() as u64 > 8 * MEBIBYTE);
+    let grown = world.relay().peak_resident_octets() - before;
+    assert!(grown < 4 * MEBIBYTE, "by {grown} octets");
+}
+
 /// The report about `sent`, refused, with the Subject `row`.
 async fn refused(
     world: &World,
@@ -305,7 +369,7 @@ async fn refused(
     ret: Option<&str>,
     row: &str,
 ) -> Message {
-    mx.answers(crate::support::Phase::Rcpt, ["550 5.1.1 no"]);
+    mx.answers(Phase::Rcpt, ["550 5.1.1 no"]);
     let mut sent = sent.clone().subject(row).to("bob@dest.test");
     if let Some(parameter) = ret {
         sent = sent.mail_parameter(parameter);

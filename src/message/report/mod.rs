@@ -34,6 +34,9 @@ pub struct ReportFacts<'a> {
     pub original: &'a Message,
     /// How much of it goes back.
     pub returned: Returned<'a>,
+    /// Whether it is one for SMTPUTF8 (RFC 6533): addresses stand in it as they are, and the original
+    /// may have a header section in UTF-8.
+    pub smtputf8: bool,
     /// Whom the report is about. At least one.
     pub recipients: &'a [Reported<'a>],
     /// How long was tried before expiry.

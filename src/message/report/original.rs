@@ -21,12 +21,22 @@ pub(super) fn part(facts: &ReportFacts<'_>) -> Part {
                 "Header of the message"
             };
             let section = header_section(&whole).to_vec();
-            Part::unchanged("text/rfc822-headers", description, section)
+            let content_type = if facts.smtputf8 {
+                "message/global-headers"
+            } else {
+                "text/rfc822-headers"
+            };
+            Part::unchanged(content_type, description, section)
         }
         Returned::Whole => {
             let description = "The undelivered message";
             let is_8bit = facts.original.body.has_8bit;
-            Part::beginning("message/rfc822", description, added.to_vec(), is_8bit)
+            let content_type = if facts.smtputf8 {
+                "message/global"
+            } else {
+                "message/rfc822"
+            };
+            Part::beginning(content_type, description, added.to_vec(), is_8bit)
         }
     }
 }

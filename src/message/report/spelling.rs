@@ -28,11 +28,15 @@ pub(super) fn in_header(address: &Address) -> String {
 }
 
 /// For Final-Recipient and its like: an address type and the address, in ASCII: `rfc822` (RFC 3464
-/// 2.1.2), or `utf-8` in the form for ASCII places (RFC 6533 3, utf-8-addr-xtext).
-pub(super) fn typed(address: &Address) -> String {
+/// 2.1.2), or `utf-8` in the form for ASCII places (RFC 6533 3, utf-8-addr-xtext). With `smtputf8`
+/// that is not needed (utf-8-address).
+pub(super) fn typed(address: &Address, smtputf8: bool) -> String {
     let text = ascii_if_possible(address);
     if text.is_ascii() {
         return format!("rfc822; {text}");
+    }
+    if smtputf8 {
+        return format!("utf-8; {}", visible(&text));
     }
     let mut out = format!("utf-8; {}", unicode_address::escape(&text));
     if out.len() > TYPED_BYTES_MAX {
@@ -44,16 +48,17 @@ pub(super) fn typed(address: &Address) -> String {
 }
 
 /// For Original-Recipient, in the same forms. What came in as ORCPT is printable and bounded.
-pub(super) fn typed_original(original: &OriginalRecipient) -> String {
+pub(super) fn typed_original(original: &OriginalRecipient, smtputf8: bool) -> String {
     let OriginalRecipient {
         address_type,
         address,
     } = original;
-    if address.is_ascii() && !address_type.eq_ignore_ascii_case("utf-8") {
-        format!("{address_type}; {}", printable(address))
-    } else {
-        format!("{address_type}; {}", unicode_address::escape(address))
-    }
+    let address = match address_type.eq_ignore_ascii_case("utf-8") {
+        true if smtputf8 => visible(address),
+        true => unicode_address::escape(address),
+        false => printable(address),
+    };
+    format!("{address_type}; {address}")
 }
 
 /// Printable ASCII on one line; everything else becomes `?`.
@@ -104,7 +109,7 @@ mod tests {
         let address = address(text);
         assert_eq!(for_people(&address), people);
         assert_eq!(in_header(&address), header);
-        assert_eq!(typed(&address), type_and_address);
+        assert_eq!(typed(&address, false), type_and_address);
     }
 
     #[test]
@@ -142,13 +147,16 @@ mod tests {
         let domain = format!("{label}.{label}.{label}.{label}");
         for local_part in ["l".repeat(256), "ü".repeat(128), "\u{85}".repeat(128)] {
             let address = address(&format!("{local_part}@{domain}"));
-            assert!(typed(&address).len() <= TYPED_BYTES_MAX && typed(&address).is_ascii());
+            for smtputf8 in [true, false] {
+                let typed = typed(&address, smtputf8);
+                assert!(typed.len() <= TYPED_BYTES_MAX && (smtputf8 || typed.is_ascii()));
+            }
             assert!(in_header(&address).len() <= TYPED_BYTES_MAX);
             assert!(for_people(&address).len() <= TYPED_BYTES_MAX);
         }
         // Characters that IDNA maps to nothing make a short domain long.
         let padded = address(&format!("a@b{}.test", "\u{ad}".repeat(800)));
         assert_eq!(for_people(&padded), "a@b.test");
-        assert_eq!(typed(&padded), "rfc822; a@b.test");
+        assert_eq!(typed(&padded, false), "rfc822; a@b.test");
     }
 }

@@ -13,7 +13,8 @@ const EXPIRED: EnhancedCode = EnhancedCode::temporary(4, 7);
 /// Status of a failure about which nothing is known.
 const UNKNOWN: EnhancedCode = EnhancedCode::permanent(0, 0);
 
-/// The fields about the message, then a group for each recipient. ASCII.
+/// The fields about the message, then a group for each recipient. ASCII, but for the addresses in a
+/// report for SMTPUTF8.
 pub(super) fn part(facts: &ReportFacts<'_>) -> Part {
     let mut out = String::new();
     if let Some(id) = &facts.original.envelope.dsn.envelope_id {
@@ -31,11 +32,12 @@ pub(super) fn part(facts: &ReportFacts<'_>) -> Part {
         out.push_str("\r\n");
         append_recipient(&mut out, reported, facts);
     }
-    Part::unchanged(
-        "message/delivery-status",
-        "Delivery report",
-        out.into_bytes(),
-    )
+    let content_type = if facts.smtputf8 {
+        "message/global-delivery-status"
+    } else {
+        "message/delivery-status"
+    };
+    Part::unchanged(content_type, "Delivery report", out.into_bytes())
 }
 
 /// In the order of RFC 3464 2.3. Only Diagnostic-Code is ever folded, since there are readers of
@@ -49,12 +51,12 @@ fn append_recipient(out: &mut String, reported: &Reported<'_>, facts: &ReportFac
     if let Some(original) = &recipient.dsn.original {
         out.push_str(&format!(
             "Original-Recipient: {}\r\n",
-            typed_original(original)
+            typed_original(original, facts.smtputf8)
         ));
     }
     out.push_str(&format!(
         "Final-Recipient: {}\r\nAction: {action}\r\nStatus: {}\r\n",
-        typed(&recipient.address),
+        typed(&recipient.address, facts.smtputf8),
         status(reported),
     ));
     let answer = recipient.last_answer.as_ref();

@@ -68,11 +68,13 @@ pub(super) fn parse(report: &[u8]) -> Parsed {
         .iter()
         .map(|part| part.header.value("Content-Type").split(';').next().unwrap())
         .collect();
-    assert_eq!(types[..2], ["text/plain", "message/delivery-status"]);
-    assert!(matches!(
-        types[2..],
-        ["text/rfc822-headers"] | ["message/rfc822"]
-    ));
+    let plain = ["text/plain", "message/delivery-status"];
+    let global = ["text/plain", "message/global-delivery-status"];
+    match types[2] {
+        "text/rfc822-headers" | "message/rfc822" => assert_eq!(types[..2], plain),
+        "message/global-headers" | "message/global" => assert_eq!(types[..2], global),
+        other => panic!("{other}"),
+    }
     let has_8bit = header.value("Content-Transfer-Encoding") == "8bit";
     assert!(has_8bit || body.iter().all(|line| line.is_ascii()));
 

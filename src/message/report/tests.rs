@@ -107,6 +107,7 @@ fn frame(
         to: &to,
         original: &original,
         returned,
+        smtputf8: original.envelope.smtputf8,
         recipients: &recipients,
         lifetime: Duration::from_secs(5 * 86_400),
     })
@@ -413,6 +414,40 @@ fn what_was_asked_for_with_dsn() {
         --=_01BX5ZZKBKACTAV9WEVGEMMVRZ-0--
     "#]],
     );
+}
+
+#[test]
+fn a_report_for_smtputf8_has_addresses_as_they_are() {
+    // W-22.10
+    let mut bob = recipient("b\u{f6}b@dest.test", Some(reply(550, &[b"no"])));
+    bob.dsn.original = Some(OriginalRecipient {
+        address_type: "utf-8".into(),
+        address: "\u{fc}@src.test".into(),
+    });
+    let parsed = |returned| {
+        let ask = |message: &mut Message| message.envelope.smtputf8 = true;
+        let recipients = [(bob.clone(), Fate::Failed)];
+        let ReportFrame { before, behind } = frame("ann@gp.test", returned, &recipients, ask);
+        parse(&[before, behind].concat())
+    };
+    for (returned, content_type) in [
+        (
+            Returned::Headers("A: \u{fc}\r\n".as_bytes()),
+            "message/global-headers",
+        ),
+        (Returned::Whole, "message/global"),
+    ] {
+        let report = parsed(returned);
+        let [_, status, original] = &report.parts[..] else {
+            panic!("three parts");
+        };
+        let status_type = status.header.value("Content-Type");
+        assert_eq!(status_type, "message/global-delivery-status");
+        assert_eq!(original.header.value("Content-Type"), content_type);
+        let bob = &report.recipients[0];
+        assert_eq!(bob.value("Original-Recipient"), "utf-8; \u{fc}@src.test");
+        assert_eq!(bob.value("Final-Recipient"), "utf-8; b\u{f6}b@dest.test");
+    }
 }
 
 #[test]
