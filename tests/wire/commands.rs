@@ -16,6 +16,7 @@ async fn ehlo_names_us_and_exactly_what_works() {
         "8BITMIME",
         "BINARYMIME",
         "CHUNKING",
+        "DSN",
         "ENHANCEDSTATUSCODES",
         "PIPELINING",
         "SIZE 10485760",

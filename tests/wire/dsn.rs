@@ -9,8 +9,8 @@ async fn dsn_is_offered_once() {
     let mut client = world.client().connect().await;
     client.read_reply().await.expect(220);
     let reply = client.cmd("EHLO client.test").await.expect(250);
-    let keywords: Vec<String> = reply.text().lines().map(str::to_ascii_uppercase).collect();
-    let offered = keywords.iter().filter(|keyword| *keyword == "DSN");
+    let keywords = reply.keywords();
+    let offered = keywords.iter().filter(|keyword| **keyword == "DSN");
     assert_eq!(offered.count(), 1, "{keywords:?}");
 }
 
