@@ -297,6 +297,36 @@ async fn ret_decides_how_much_comes_back() {
 }
 
 #[tokio::test]
+async fn of_a_binary_message_only_the_header_comes_back() {
+    // W-22.08
+    let world = World::new().await;
+    let home = world.remote("gp.test").await;
+    world.remote("dest.test").offers(["8BITMIME"]).await;
+    let mut client = world.client().session().await;
+    for octets in [
+        &b"Subject: odd\r\n\r\n\0\n.\n\r\r\n.\r\n"[..],
+        b"Subject: odd\r\nX: \0\n.\r\nY: \r.\n\r\n\r\ntext\r\n",
+    ] {
+        let asked = "MAIL FROM:<ann@gp.test> BODY=BINARYMIME RET=FULL";
+        client.cmd(asked).await.expect(250);
+        client.cmd("RCPT TO:<bob@dest.test>").await.expect(250);
+        let chunk = format!("BDAT {} LAST\r\n", octets.len());
+        client
+            .send_octets([chunk.as_bytes(), octets].concat())
+            .await;
+        client.read_reply().await.expect("250 2.0.0");
+        let message = home.message().await;
+        let text = String::from_utf8_lossy(message.octets()).replace("\r\n", "");
+        assert!(!text.contains(['\r', '\n', '\0']), "{text:?}");
+        let report = message.report();
+        report.says("bob@dest.test", "failed", "5.6.3");
+        assert_eq!(report.original.content_type, "text/rfc822-headers");
+        let header = String::from_utf8_lossy(&report.original.body);
+        assert!(header.contains("Subject: odd\r\n"), "{header}");
+    }
+}
+
+#[tokio::test]
 async fn a_report_about_a_message_for_smtputf8_is_one_itself_where_that_is_needed() {
     // W-22.10
     let world = World::new().await;
