@@ -402,6 +402,7 @@ mod tests {
             250-BINARYMIME
             250-CHUNKING
             250-SMTPUTF8
+            250-DSN
             250-STARTTLS
             250 ENHANCEDSTATUSCODES
             250 2.0.0 queued as 00000000010000000000000000

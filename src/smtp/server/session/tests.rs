@@ -507,7 +507,7 @@ fn starttls_forgets_what_was_said() {
     let session = Session::new(Arc::new(rules));
     expect![[r#"
         STARTTLS                                     503 5.5.1
-        EHLO outside                                 250-gp.test|250-SIZE 10485760|250-PIPELINING|250-8BITMIME|250-BINARYMIME|250-CHUNKING|250-SMTPUTF8|250-STARTTLS|250 ENHANCEDSTATUSCODES
+        EHLO outside                                 250-gp.test|250-SIZE 10485760|250-PIPELINING|250-8BITMIME|250-BINARYMIME|250-CHUNKING|250-SMTPUTF8|250-DSN|250-STARTTLS|250 ENHANCEDSTATUSCODES
         STARTTLS now                                 501 5.5.4
         MAIL FROM:<a@gp.test>                        250 2.1.0
         STARTTLS                                     220 2.0.0
@@ -515,7 +515,7 @@ fn starttls_forgets_what_was_said() {
         STARTTLS                                     503 5.5.1
         RCPT TO:<b@dest.test>                        503 5.5.1
         MAIL FROM:<a@gp.test>                        503 5.5.1
-        EHLO inside                                  250-gp.test|250-SIZE 10485760|250-PIPELINING|250-8BITMIME|250-BINARYMIME|250-CHUNKING|250-SMTPUTF8|250 ENHANCEDSTATUSCODES
+        EHLO inside                                  250-gp.test|250-SIZE 10485760|250-PIPELINING|250-8BITMIME|250-BINARYMIME|250-CHUNKING|250-SMTPUTF8|250-DSN|250 ENHANCEDSTATUSCODES
         STARTTLS                                     503 5.5.1
         MAIL FROM:<a@gp.test>                        250 2.1.0
         RCPT TO:<b@dest.test>                        250 2.1.5
@@ -550,7 +550,7 @@ fn without_a_certificate_there_is_no_starttls() {
         STARTTLS",
         expect![[r#"
             STARTTLS                                     502 5.5.1
-            EHLO x                                       250-gp.test|250-SIZE 10485760|250-PIPELINING|250-8BITMIME|250-BINARYMIME|250-CHUNKING|250-SMTPUTF8|250 ENHANCEDSTATUSCODES
+            EHLO x                                       250-gp.test|250-SIZE 10485760|250-PIPELINING|250-8BITMIME|250-BINARYMIME|250-CHUNKING|250-SMTPUTF8|250-DSN|250 ENHANCEDSTATUSCODES
             STARTTLS                                     502 5.5.1
         "#]],
     );
