@@ -1,5 +1,6 @@
 //! Commands and how they print.
 
+mod auth_hash;
 mod config_check;
 
 use std::io::Write as _;
@@ -9,6 +10,8 @@ use clap::{Parser, Subcommand};
 
 use crate::config::{Config, Sources};
 use crate::service;
+
+use auth_hash::Kind;
 
 /// A crash-tolerant relay MTA.
 ///
@@ -29,6 +32,23 @@ enum Command {
         #[command(subcommand)]
         command: ConfigCommand,
     },
+    /// Help with users who authenticate.
+    Auth {
+        #[command(subcommand)]
+        command: AuthCommand,
+    },
+}
+
+#[derive(Subcommand)]
+enum AuthCommand {
+    /// Read a password from standard input, and print what SMTP_AUTH_USERS takes instead of it.
+    ///
+    /// Write it behind the user's name and a colon; in .env, the whole value in single quotes.
+    Hash {
+        /// Print a SCRAM verifier, which leaves SCRAM-SHA-256 possible, instead of an argon2 hash.
+        #[arg(long)]
+        scram: bool,
+    },
 }
 
 #[derive(Subcommand)]
@@ -47,6 +67,9 @@ pub fn main() -> ExitCode {
         Command::Config {
             command: ConfigCommand::Check,
         } => check(&sources),
+        Command::Auth {
+            command: AuthCommand::Hash { scram },
+        } => hash(scram),
     }
 }
 
@@ -74,6 +97,17 @@ fn check(sources: &Sources) -> ExitCode {
         Ok(status) => ExitCode::from(status),
         Err(error) => {
             complain(&format!("standard output: {error}"));
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn hash(scram: bool) -> ExitCode {
+    let kind = if scram { Kind::Scram } else { Kind::Argon2 };
+    match auth_hash::auth_hash(kind, &mut std::io::stdout().lock()) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            complain(&error.to_string());
             ExitCode::FAILURE
         }
     }

@@ -8,7 +8,8 @@ use super::relation;
 use super::sources::Sources;
 use super::table;
 use super::typed::{
-    AccessConfig, Config, DeliveryConfig, LogConfig, QueueConfig, ServerTlsConfig, SmtpdConfig,
+    AccessConfig, AuthConfig, Config, DeliveryConfig, LogConfig, QueueConfig, ServerTlsConfig,
+    SmtpdConfig,
 };
 use super::unknown;
 
@@ -90,6 +91,11 @@ fn read(r: &mut Reader<'_>) -> Config {
         smtpd: read_smtpd(r),
         tls: read_server_tls(r),
         access: read_access(r),
+        auth: AuthConfig {
+            users: r.value(&table::SMTP_AUTH_USERS),
+            insecure: r.value(&table::SMTP_AUTH_INSECURE),
+            anywhere: r.value(&table::SMTP_AUTH_ANYWHERE),
+        },
         queue: read_queue(r),
         delivery: read_delivery(r),
         health: read_health(r),
@@ -233,6 +239,8 @@ mod tests {
         assert!(c.access.allow_hosts.is_empty());
         assert!(c.access.require_local_domain);
         assert!(c.access.sender_domains.is_empty());
+
+        assert!(c.auth.users.is_empty() && !c.auth.insecure && !c.auth.anywhere);
 
         assert_eq!(c.queue.path, PathBuf::from("./data/spool"));
         assert_eq!(c.queue.workers, 2);

@@ -7,6 +7,7 @@
 //! the process, opening a file that a value names (except `X_FILE` of a secret), looking up a name.
 
 mod amount;
+mod auth_users;
 mod build;
 mod dotenv;
 mod network;
@@ -25,6 +26,7 @@ mod unknown;
 mod value;
 mod variable;
 
+pub use auth_users::{AuthUser, Credential, ScramVerifier};
 pub use build::{Examination, Loaded, examine};
 pub use problem::{ConfigProblems, Problem, Warning};
 pub use reader::Setting;
@@ -33,6 +35,6 @@ pub use secret::Secret;
 pub use sender_domain::SenderDomain;
 pub use sources::{Origin, Sources};
 pub use typed::{
-    AccessConfig, Config, DeliveryConfig, LogConfig, LogFormat, Mode, QueueConfig, RelayHost,
-    RelayName, ServerTlsConfig, SmtpdConfig,
+    AccessConfig, AuthConfig, Config, DeliveryConfig, LogConfig, LogFormat, Mode, QueueConfig,
+    RelayHost, RelayName, ServerTlsConfig, SmtpdConfig,
 };

@@ -158,9 +158,9 @@ impl<'a> Reader<'a> {
     fn refuse(&mut self, about: &About, found: Found, refusal: &Refusal) {
         let expected = about.expected;
         let what = match refusal {
-            // What a parser says of a secret may repeat it.
-            _ if about.secret => format!("expected {expected}"),
             Refusal::Unexpected => format!("expected {expected}"),
+            // What a parser says of a secret may repeat it.
+            Refusal::Because(_) if about.secret => format!("expected {expected}"),
             Refusal::Because(why) => format!("expected {expected} ({})", cut(why)),
             Refusal::Unprintable(why) => format!("expected {expected} ({why})"),
         };

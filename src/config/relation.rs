@@ -4,12 +4,14 @@ use super::network::cover_everything;
 use super::problem::{Problem, Warning};
 use super::reader::Reader;
 use super::table::DELIVERIES_MAX;
-use super::typed::{AccessConfig, Config, QueueConfig};
+use super::typed::{AccessConfig, AuthConfig, Config, QueueConfig};
 
 /// Adds what is wrong to the reader's problems and warnings.
 pub(super) fn check(r: &mut Reader<'_>, config: &Config, open_relay_wanted: bool) {
     check_open_relay(r, &config.access, open_relay_wanted);
-    check_somebody_allowed(r, &config.access);
+    check_somebody_allowed(r, config);
+    check_anywhere_has_users(r, &config.auth);
+    check_auth_is_possible(r, config);
     check_tls_port(r, config);
     check_retry_cap(r, &config.queue);
     check_deliveries(r, &config.queue);
@@ -74,12 +76,33 @@ fn check_open_relay(r: &mut Reader<'_>, access: &AccessConfig, wanted: bool) {
     }
 }
 
-fn check_somebody_allowed(r: &mut Reader<'_>, access: &AccessConfig) {
-    let nobody = access.allow_networks.is_empty() && access.allow_hosts.is_empty();
+fn check_somebody_allowed(r: &mut Reader<'_>, config: &Config) {
+    let access = &config.access;
+    let nobody =
+        !config.auth.anywhere && access.allow_networks.is_empty() && access.allow_hosts.is_empty();
     if nobody && r.all_taken(&["SMTP_ALLOW_NETWORKS", "SMTP_ALLOW_HOSTS"]) {
         r.warnings.push(Warning::new(
             "nobody may connect: SMTP_ALLOW_NETWORKS and SMTP_ALLOW_HOSTS are empty",
             "set one of them, for example SMTP_ALLOW_NETWORKS=127.0.0.0/8,::1",
+        ));
+    }
+}
+
+fn check_anywhere_has_users(r: &mut Reader<'_>, auth: &AuthConfig) {
+    const ANYWHERE: &str = "SMTP_AUTH_ANYWHERE";
+    if auth.anywhere && auth.users.is_empty() && r.all_taken(&[ANYWHERE, "SMTP_AUTH_USERS"]) {
+        let what = "expected SMTP_AUTH_USERS to be set, or nobody from elsewhere could do anything";
+        r.problems
+            .push(Problem::value(ANYWHERE, r.shown(ANYWHERE), what));
+    }
+}
+
+/// Users who can't authenticate are hardly what was meant.
+fn check_auth_is_possible(r: &mut Reader<'_>, config: &Config) {
+    if !config.auth.users.is_empty() && config.tls.is_none() && !config.auth.insecure {
+        r.warnings.push(Warning::new(
+            "SMTP_AUTH_USERS has no effect: there is no TLS, and without it nobody may authenticate",
+            "set SMTP_TLS_CERT and SMTP_TLS_KEY, or SMTP_AUTH_INSECURE=true",
         ));
     }
 }
@@ -185,6 +208,35 @@ mod tests {
             ],
         );
         check_warnings(&[("SMTP_ALLOW_HOSTS", "app.test")], &[]);
+    }
+
+    #[test]
+    fn elsewhere_somebody_must_be_able_to_authenticate() {
+        let anywhere = ("SMTP_AUTH_ANYWHERE", "true");
+        check_problems(
+            &[anywhere],
+            &[
+                "SMTP_AUTH_ANYWHERE=true: expected SMTP_AUTH_USERS to be set, \
+               or nobody from elsewhere could do anything",
+            ],
+        );
+        let insecure = ("SMTP_AUTH_INSECURE", "true");
+        let users = ("SMTP_AUTH_USERS", "ann:secret");
+        check_warnings(&[anywhere, users, insecure], &[]);
+        check_warnings(
+            &[anywhere, users],
+            &[
+                "SMTP_AUTH_USERS has no effect: there is no TLS, and without it nobody may \
+                 authenticate; set SMTP_TLS_CERT and SMTP_TLS_KEY, or SMTP_AUTH_INSECURE=true",
+            ],
+        );
+        check_problems(
+            &[anywhere, ("SMTP_AUTH_USERS", "ann")],
+            &[
+                "SMTP_AUTH_USERS=[secret]: expected user:password, several separated by commas \
+               (an item has no colon)",
+            ],
+        );
     }
 
     #[test]

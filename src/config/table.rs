@@ -10,6 +10,7 @@ use ipnet::IpNet;
 use crate::mail::Domain;
 
 use super::amount::{duration, number, size};
+use super::auth_users::{AuthUser, auth_users};
 use super::network::{network, networks_or_none};
 use super::relay_host::relay_host;
 use super::sender_domain::SenderDomain;
@@ -216,6 +217,28 @@ variables! {
         }
     }
 
+    Auth {
+        SMTP_AUTH_USERS: Vec<AuthUser> {
+            default: Text(""),
+            expected: "user:password, several separated by commas",
+            meaning: "Who may authenticate, and with what. In a name or password, % and two hexadecimal digits stand for an octet: %2C for a comma, %3A for a colon in a name, %25 for a percent sign. Instead of the password there may be what `gopherpost auth hash` prints: an argon2 hash, or a SCRAM verifier. In a file, users may also stand on lines of their own.",
+            parse: auth_users,
+            secret: true,
+        }
+        SMTP_AUTH_INSECURE: bool {
+            default: Text("false"),
+            expected: "true or false",
+            meaning: "Whether clients may authenticate without TLS, too, where everybody on the way can read their password.",
+            parse: value::boolean,
+        }
+        SMTP_AUTH_ANYWHERE: bool {
+            default: Text("false"),
+            expected: "true or false",
+            meaning: "Whether clients outside SMTP_ALLOW_NETWORKS and SMTP_ALLOW_HOSTS may connect. Until they have authenticated, they can do nothing else.",
+            parse: value::boolean,
+        }
+    }
+
     Queue {
         SMTP_QUEUE_PATH: PathBuf {
             default: Text("./data/spool"),
@@ -395,9 +418,6 @@ pub(super) static LATER: &[Later] = &[
     later("SMTP_HEALTH_ALLOW_NETWORKS"),
     later("SMTP_CONTROL_SOCKET"),
     later("SMTP_DELAY_WARNING"),
-    later("SMTP_AUTH_USERS").secret(),
-    later("SMTP_AUTH_INSECURE"),
-    later("SMTP_AUTH_ANYWHERE"),
     later("SMTP_PROXY_NETWORKS"),
     later("SMTP_SOURCE_ADDRESSES").needed(),
     later("SMTP_RELAY_USER").needed(),

@@ -8,6 +8,7 @@ use ipnet::IpNet;
 
 use crate::mail::Domain;
 
+use super::auth_users::AuthUser;
 use super::sender_domain::SenderDomain;
 
 /// What the operator decided, checked and typed.
@@ -27,6 +28,8 @@ pub struct Config {
     pub tls: Option<ServerTlsConfig>,
     /// Who may connect, and send as whom.
     pub access: AccessConfig,
+    /// Who may authenticate.
+    pub auth: AuthConfig,
     /// The store, retries and retention.
     pub queue: QueueConfig,
     /// Everything about the way out.
@@ -111,6 +114,17 @@ pub struct AccessConfig {
     pub require_local_domain: bool,
     /// `SMTP_SENDER_DOMAINS`: what counts as local besides the host name.
     pub sender_domains: Vec<SenderDomain>,
+}
+
+/// Who may authenticate.
+#[derive(Clone, Debug)]
+pub struct AuthConfig {
+    /// `SMTP_AUTH_USERS`
+    pub users: Vec<AuthUser>,
+    /// `SMTP_AUTH_INSECURE`: without TLS, too.
+    pub insecure: bool,
+    /// `SMTP_AUTH_ANYWHERE`: others than those of [`AccessConfig`] may connect in order to.
+    pub anywhere: bool,
 }
 
 /// The store, retries and retention.

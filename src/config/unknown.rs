@@ -165,8 +165,6 @@ mod tests {
         };
         later("SMTP_DEBUG");
         later("SMTP_HEALTH_ALLOW_NETWORKS");
-        later("SMTP_AUTH_USERS");
-        later("SMTP_AUTH_USERS_FILE");
     }
 
     #[test]

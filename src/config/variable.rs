@@ -40,6 +40,7 @@ pub(super) enum Section {
     Relay,
     Listener,
     Access,
+    Auth,
     Queue,
     Delivery,
     Health,
@@ -48,10 +49,11 @@ pub(super) enum Section {
 
 impl Section {
     /// All of them, in the order of the reference.
-    pub(super) const ALL: [Section; 7] = [
+    pub(super) const ALL: [Section; 8] = [
         Section::Relay,
         Section::Listener,
         Section::Access,
+        Section::Auth,
         Section::Queue,
         Section::Delivery,
         Section::Health,
@@ -63,6 +65,7 @@ impl Section {
             Section::Relay => "The relay",
             Section::Listener => "Listener and sessions",
             Section::Access => "Who may connect, and send as whom",
+            Section::Auth => "Authentication",
             Section::Queue => "Queue, retries and retention",
             Section::Delivery => "Delivery",
             Section::Health => "Health",

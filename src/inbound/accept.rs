@@ -18,7 +18,7 @@ use crate::smtp::server::Say;
 use super::access::{Decision, Gate, HostLookup};
 use super::farewell;
 use super::listener::Entrance;
-use super::session::{self, SessionContext};
+use super::session::{self, SessionContext, Who};
 use super::slots::{Slot, Slots};
 use super::stream::Stream;
 
@@ -84,7 +84,7 @@ impl<L: HostLookup> Door<L> {
         let _ = stream.set_nodelay(true); // slower without it, nothing worse
         let decision = self.gate.decide_at_once(client);
         let admitted = match decision {
-            Some(Decision::Admit) => self.slots.take(client),
+            Some(Decision::Admit(standing)) => self.slots.take(client).map(|slot| (slot, standing)),
             Some(Decision::Refuse(say)) => Err(say),
             None => {
                 self.look_up(stream, client, entrance, sessions, shutdown);
@@ -92,16 +92,11 @@ impl<L: HostLookup> Door<L> {
             }
         };
         match admitted {
-            Ok(slot) => {
+            Ok((slot, standing)) => {
+                let who = Who { client, standing };
                 let context = Arc::clone(&self.sessions);
-                sessions.spawn(serve(
-                    context,
-                    stream,
-                    client,
-                    entrance,
-                    slot,
-                    shutdown.clone(),
-                ));
+                let shutdown = shutdown.clone();
+                sessions.spawn(serve(context, stream, who, entrance, slot, shutdown));
             }
             Err(say) => self.send_away(stream, client, entrance, say, sessions),
         }
@@ -122,14 +117,15 @@ impl<L: HostLookup> Door<L> {
         let (door, shutdown) = (Arc::clone(self), shutdown.clone());
         sessions.spawn(async move {
             let admitted = match door.gate.decide(client).await {
-                Decision::Admit => door.slots.take(client),
+                Decision::Admit(standing) => door.slots.take(client).map(|slot| (slot, standing)),
                 Decision::Refuse(say) => Err(say),
             };
             match admitted {
-                Ok(slot) => {
+                Ok((slot, standing)) => {
+                    let who = Who { client, standing };
                     drop(in_lobby);
                     let context = Arc::clone(&door.sessions);
-                    serve(context, stream, client, entrance, slot, shutdown).await;
+                    serve(context, stream, who, entrance, slot, shutdown).await;
                 }
                 Err(say) => {
                     door.tell_refused(client, say);
@@ -170,12 +166,12 @@ impl<L: HostLookup> Door<L> {
 async fn serve(
     context: Arc<SessionContext>,
     stream: TcpStream,
-    client: IpAddr,
+    who: Who,
     entrance: Entrance,
     slot: Slot,
     shutdown: CancellationToken,
 ) {
-    session::run(context, stream, client, entrance, shutdown).await;
+    session::run(context, stream, who, entrance, shutdown).await;
     drop(slot);
 }
 

@@ -52,6 +52,8 @@ pub enum LookupError {
 pub(super) struct Gate<L> {
     networks: Vec<IpNet>,
     hosts: Vec<Host>,
+    /// Whether others may connect, too.
+    strangers: bool,
     lookup: L,
     lookups: Semaphore,
 }
@@ -59,8 +61,17 @@ pub(super) struct Gate<L> {
 /// What the gate says about a client.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Decision {
-    Admit,
+    Admit(Standing),
     Refuse(Say),
+}
+
+/// What a client may do that was let in.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Standing {
+    /// It is on the list: it may send.
+    Listed,
+    /// It is not: it must authenticate first.
+    Stranger,
 }
 
 #[derive(Debug)]
@@ -80,7 +91,7 @@ struct Known {
 }
 
 impl<L: HostLookup> Gate<L> {
-    pub(super) fn new(config: &AccessConfig, lookup: L) -> Gate<L> {
+    pub(super) fn new(config: &AccessConfig, strangers: bool, lookup: L) -> Gate<L> {
         let host = |name: &Domain| Host {
             name: name.clone(),
             known: Mutex::default(),
@@ -89,6 +100,7 @@ impl<L: HostLookup> Gate<L> {
         Gate {
             networks: config.allow_networks.clone(),
             hosts: config.allow_hosts.iter().map(host).collect(),
+            strangers,
             lookup,
             lookups: Semaphore::new(HOST_LOOKUPS_MAX),
         }
@@ -101,13 +113,13 @@ impl<L: HostLookup> Gate<L> {
             .iter()
             .any(|network| network.contains(&client))
         {
-            return Some(Decision::Admit);
+            return Some(Decision::Admit(Standing::Listed));
         }
         let now = Instant::now();
         let mut all_fresh = true;
         for host in &self.hosts {
             match host.is_fresh(now) {
-                true if host.has(client) => return Some(Decision::Admit),
+                true if host.has(client) => return Some(Decision::Admit(Standing::Listed)),
                 fresh => all_fresh &= fresh,
             }
         }
@@ -138,7 +150,9 @@ impl<L: HostLookup> Gate<L> {
 
     fn decide_from_known(&self, client: IpAddr) -> Decision {
         if self.hosts.iter().any(|host| host.has(client)) {
-            Decision::Admit
+            Decision::Admit(Standing::Listed)
+        } else if self.strangers {
+            Decision::Admit(Standing::Stranger)
         } else if self.hosts.iter().any(Host::never_answered) {
             Decision::Refuse(Say::AccessUnknown)
         } else {
@@ -239,7 +253,7 @@ mod tests {
             answers: Mutex::new(answers.into()),
             asked: AtomicUsize::new(0),
         };
-        Gate::new(&config, script)
+        Gate::new(&config, false, script)
     }
 
     fn ip(text: &str) -> IpAddr {
@@ -268,8 +282,8 @@ mod tests {
         // W-1.02, W-1.04, W-1.05
         let some = gate(&["127.0.0.0/8", "2001:db8::/32"], &[], vec![]);
         for (client, want) in [
-            ("127.9.9.9", Decision::Admit),
-            ("2001:db8::1", Decision::Admit),
+            ("127.9.9.9", Decision::Admit(Standing::Listed)),
+            ("2001:db8::1", Decision::Admit(Standing::Listed)),
             ("128.0.0.1", DENIED),
             ("::1", DENIED),
         ] {
@@ -287,11 +301,17 @@ mod tests {
             &["a.test"],
             vec![found("192.0.2.1", 60), found("192.0.2.2", 60)],
         );
-        assert_eq!(decide(&gate, "192.0.2.1").await, Decision::Admit);
+        assert_eq!(
+            decide(&gate, "192.0.2.1").await,
+            Decision::Admit(Standing::Listed)
+        );
         assert_eq!(decide(&gate, "192.0.2.2").await, DENIED);
         assert_eq!(gate.lookup.asked.load(Ordering::Relaxed), 1);
         advance(Duration::from_secs(61)).await;
-        assert_eq!(decide(&gate, "192.0.2.2").await, Decision::Admit);
+        assert_eq!(
+            decide(&gate, "192.0.2.2").await,
+            Decision::Admit(Standing::Listed)
+        );
         assert_eq!(decide(&gate, "192.0.2.1").await, DENIED);
     }
 
@@ -310,9 +330,15 @@ mod tests {
         );
         assert_eq!(decide(&gate, "192.0.2.1").await, UNKNOWN);
         advance(HOST_RETRY).await;
-        assert_eq!(decide(&gate, "192.0.2.1").await, Decision::Admit);
+        assert_eq!(
+            decide(&gate, "192.0.2.1").await,
+            Decision::Admit(Standing::Listed)
+        );
         advance(Duration::from_secs(2)).await;
-        assert_eq!(decide(&gate, "192.0.2.1").await, Decision::Admit);
+        assert_eq!(
+            decide(&gate, "192.0.2.1").await,
+            Decision::Admit(Standing::Listed)
+        );
         assert_eq!(decide(&gate, "192.0.2.2").await, DENIED);
         advance(HOST_RETRY).await;
         assert_eq!(decide(&gate, "192.0.2.1").await, DENIED);

@@ -9,7 +9,10 @@
 
 mod accept;
 mod access;
+mod auth;
+mod auth_failures;
 mod chunks;
+mod credentials;
 mod deadline;
 mod farewell;
 mod listener;
@@ -38,6 +41,8 @@ use crate::store::Store;
 
 use accept::Door;
 use access::Gate;
+use auth_failures::AuthFailures;
+use credentials::Credentials;
 use listener::Entrance;
 use session::SessionContext;
 use slots::Slots;
@@ -78,7 +83,7 @@ impl<L: HostLookup> Inbound<L> {
             let bound = listener::bind_all(&config.smtpd, entrance, &events)?;
             listeners.extend(bound.into_iter().map(|(socket, at)| (socket, at, entrance)));
         }
-        let gate = Gate::new(&config.access, lookup);
+        let gate = Gate::new(&config.access, config.auth.anywhere, lookup);
         let door = Door {
             gate,
             slots: Slots::new(
@@ -139,19 +144,23 @@ fn session_context(
     store: Store,
     events: Events,
 ) -> SessionContext {
+    let credentials = Credentials::new(&config.auth);
     let rules = Rules::new(
         config.hostname.clone(),
         &config.smtpd.banner,
         config.smtpd.max_message_size,
         config.smtpd.max_recipients,
         sender_policy(config),
-    );
+    )
+    .with_auth(credentials.policy());
     SessionContext {
         rules: Arc::new(match tls {
             Some(_) => rules.with_starttls(),
             None => rules,
         }),
         tls,
+        credentials: Arc::new(credentials),
+        auth_failures: AuthFailures::default(),
         store,
         events,
         mode: config.mode,

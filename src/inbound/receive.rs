@@ -130,7 +130,7 @@ impl Connection {
             helo: helo_for_trace(&incoming.submission.helo).into(),
             protocol: incoming.submission.protocol,
             tls: incoming.submission.tls,
-            user: None,
+            user: incoming.submission.user,
         };
         let trace = Trace {
             hostname: &self.context.rules.hostname,

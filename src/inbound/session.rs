@@ -19,7 +19,10 @@ use crate::observe::{Event, Events, RejectedWhat};
 use crate::smtp::server::{About, LineReader, MailIntake, Next, Rules, Say, Session, Split, Step};
 use crate::store::Store;
 
+use super::access::Standing;
+use super::auth_failures::AuthFailures;
 use super::chunks::ChunkedMessage;
+use super::credentials::Credentials;
 use super::deadline::Deadline;
 use super::farewell;
 use super::listener::Entrance;
@@ -34,6 +37,8 @@ pub(super) struct SessionContext {
     pub(super) store: Store,
     pub(super) events: Events,
     pub(super) mode: Mode,
+    pub(super) credentials: Arc<Credentials>,
+    pub(super) auth_failures: AuthFailures,
     pub(super) command_timeout: Duration,
     pub(super) data_timeout: Duration,
 }
@@ -46,7 +51,7 @@ pub(super) struct Connection {
     pub(super) messages: u64,
     /// The message of which chunks have come, and not the last; only while the session is in chunks.
     pub(super) chunked: Option<Box<ChunkedMessage>>,
-    stream: Stream,
+    pub(super) stream: Stream,
     /// Replies to be written.
     out: Vec<u8>,
     deadline: Deadline,
@@ -62,14 +67,22 @@ pub(super) enum End {
     Gone(&'static str),
 }
 
+/// Who a client is, as far as that is known before it speaks.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Who {
+    pub(super) client: IpAddr,
+    pub(super) standing: Standing,
+}
+
 /// Serves one client from the greeting to the end.
 pub(super) async fn run(
     context: Arc<SessionContext>,
     stream: TcpStream,
-    client: IpAddr,
+    who: Who,
     entrance: Entrance,
     shutdown: CancellationToken,
 ) {
+    let client = who.client;
     context.events.emit(&Event::SessionStarted { client });
     let mut connection = Connection {
         client,
@@ -82,7 +95,12 @@ pub(super) async fn run(
         shutdown: Box::pin(shutdown.cancelled_owned()),
         context,
     };
-    let end = match connection.serve(entrance).await {
+    let session = Session::new(Arc::clone(&connection.context.rules));
+    let session = match who.standing {
+        Standing::Listed => session,
+        Standing::Stranger => session.demanding_auth(),
+    };
+    let end = match connection.serve(session, entrance).await {
         Err(end) => end,
         Ok(never) => match never {},
     };
@@ -104,11 +122,10 @@ pub(super) async fn run(
 }
 
 impl Connection {
-    async fn serve(&mut self, entrance: Entrance) -> Result<Infallible, End> {
-        let mut session = Session::new(Arc::clone(&self.context.rules));
+    async fn serve(&mut self, mut session: Session, entrance: Entrance) -> Result<Infallible, End> {
         match entrance {
             Entrance::Clear(_) => {}
-            Entrance::Tls(_) => session.secured(self.start_tls().await?),
+            Entrance::Tls(_) => self.secure(&mut session).await?,
         }
         let mut lines = LineReader::default();
         self.context.rules.write_greeting(&mut self.out);
@@ -116,9 +133,7 @@ impl Connection {
             let answered = self.answer_lines(&mut session, &mut lines).await?;
             self.flush().await?;
             if answered > 0 {
-                // From here a whole line must come in time, however it trickles in.
-                let deadline = Instant::now() + self.context.command_timeout;
-                self.deadline.move_to(deadline);
+                self.expect_command();
             }
             self.read_commands(session.in_transaction()).await?;
         }
@@ -145,7 +160,7 @@ impl Connection {
                     let starts_tls = matches!(step.next, Next::StartTls);
                     self.take(session, step).await?;
                     if starts_tls {
-                        session.secured(self.start_tls().await?);
+                        self.secure(session).await?;
                         *lines = LineReader::default();
                     }
                 }
@@ -173,7 +188,17 @@ impl Connection {
                 self.receive(*submission).await
             }
             Next::Chunk(chunk) => self.receive_chunk(session, chunk).await,
+            Next::Authenticate(start) => Box::pin(self.authenticate(session, start)).await,
         }
+    }
+
+    /// TLS, and nothing from before it counts.
+    async fn secure(&mut self, session: &mut Session) -> Result<(), End> {
+        session.secured(self.start_tls().await?);
+        if self.stream.channel_binding().is_some() {
+            session.channel_can_be_bound();
+        }
+        Ok(())
     }
 
     /// Throws away what was read (RFC 3207 5: it came in clear), and shakes hands. A client with
@@ -226,7 +251,13 @@ impl Connection {
         });
     }
 
-    async fn read_commands(&mut self, in_transaction: bool) -> Result<(), End> {
+    /// From now on a whole line must come in time, however it trickles in.
+    pub(super) fn expect_command(&mut self) {
+        self.deadline
+            .move_to(Instant::now() + self.context.command_timeout);
+    }
+
+    pub(super) async fn read_commands(&mut self, in_transaction: bool) -> Result<(), End> {
         tokio::select! {
             biased;
             () = self.shutdown.as_mut(), if !in_transaction => {

@@ -26,7 +26,7 @@ pub(super) struct Slot {
 
 /// What counts as one client: an IPv4 address, or an IPv6 /64, which one host can have for itself.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-enum ClientNetwork {
+pub(super) enum ClientNetwork {
     V4(Ipv4Addr),
     V6([u16; 4]),
 }
@@ -83,7 +83,7 @@ impl Drop for Slot {
 }
 
 impl ClientNetwork {
-    fn of(client: IpAddr) -> ClientNetwork {
+    pub(super) fn of(client: IpAddr) -> ClientNetwork {
         match client {
             IpAddr::V4(address) => ClientNetwork::V4(address),
             IpAddr::V6(address) => {

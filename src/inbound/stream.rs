@@ -4,6 +4,7 @@ use std::io::{self, ErrorKind};
 use std::pin::Pin;
 use std::task::{Context, Poll};
 
+use rustls::ProtocolVersion;
 use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt, ReadBuf};
 use tokio::net::TcpStream;
 use tokio_rustls::server::TlsStream;
@@ -39,6 +40,22 @@ impl Stream {
             Stream::Tls(_) => Ok(0),
             Stream::Gone => Err(ErrorKind::NotConnected.into()),
         }
+    }
+
+    /// What binds an exchange to this connection (tls-exporter, RFC 9266 2); `None`: there is
+    /// nothing. In TLS 1.2 it would be safe only with an extended master secret, of which we can't
+    /// know (RFC 9266 4).
+    pub(super) fn channel_binding(&self) -> Option<Box<[u8]>> {
+        let Stream::Tls(stream) = self else {
+            return None;
+        };
+        let (_, connection) = stream.get_ref();
+        if connection.protocol_version() != Some(ProtocolVersion::TLSv1_3) {
+            return None;
+        }
+        let label = b"EXPORTER-Channel-Binding";
+        let exported = connection.export_keying_material([0; 32], label, Some(&[]));
+        exported.ok().map(|octets| octets.into())
     }
 
     /// Writes all of it and lets it leave.

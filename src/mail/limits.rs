@@ -1,10 +1,13 @@
 //! Every fixed bound of the program, with its unit and its source; what an operator can set is in
 //! `config` instead. Relations between bounds are checked when the program is compiled.
 
+use std::num::NonZeroU32;
 use std::time::Duration;
 
 /// Longest command line taken, in bytes with CRLF (RFC 5321 4.5.3.1.4 asks for at least 512).
 pub const COMMAND_LINE_BYTES_MAX: usize = 2_048;
+/// Longest line of a client within an AUTH exchange, in bytes with CRLF (RFC 4954 4).
+pub const AUTH_LINE_BYTES_MAX: usize = 12_288;
 /// A command line that has grown to this many bytes without CRLF ends the session.
 pub const COMMAND_FLOOD_BYTES_MAX: usize = 64 * 1024;
 /// Longest reply line written, in bytes with CRLF (RFC 5321 4.5.3.1.5).
@@ -33,6 +36,23 @@ pub const LISTEN_BACKLOG: i32 = 1_024;
 pub const LOBBY_MAX: usize = 256;
 /// Names of allowed hosts that are looked up at one time.
 pub const HOST_LOOKUPS_MAX: usize = 16;
+/// Failures to authenticate at which a session ends.
+pub const AUTH_FAILURES_IN_SESSION_MAX: u8 = 3;
+/// Failures to authenticate of one client network within [`AUTH_FAILURE_WINDOW`], after which
+/// nobody there can.
+pub const AUTH_FAILURES_MAX: u32 = 20;
+/// See [`AUTH_FAILURES_MAX`]; begins with the first of them.
+pub const AUTH_FAILURE_WINDOW: Duration = Duration::from_secs(5 * 60);
+/// A failure to authenticate is answered so long after the client's last line.
+pub const AUTH_FAILURE_DELAY: Duration = Duration::from_millis(500);
+/// Client networks whose failures are remembered.
+pub const AUTH_FAILURE_CLIENTS_MAX: usize = 10_000;
+/// Passwords that are checked at one time; each takes 19 MiB with argon2's usual parameters.
+pub const PASSWORD_CHECKS_MAX: usize = 4;
+/// Rounds of PBKDF2 in SCRAM keys that we make (RFC 7677 4 asks for at least 4096).
+pub const SCRAM_ITERATIONS: NonZeroU32 = NonZeroU32::new(10_000).unwrap();
+/// How long a client waits for its turn to have its password checked.
+pub const PASSWORD_CHECK_WAIT: Duration = Duration::from_secs(20);
 /// Octets that are read and thrown away behind a last reply.
 pub const LINGER_BYTES_MAX: usize = 1024 * 1024;
 /// Received fields at which a message is taken to loop (RFC 5321 6.3 asks for at least 100).

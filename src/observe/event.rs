@@ -58,6 +58,19 @@ pub enum Event<'a> {
         what: RejectedWhat,
         reply: &'a str,
     },
+    /// A client authenticated; `user` is escaped.
+    AuthSucceeded {
+        client: IpAddr,
+        mechanism: &'a str,
+        user: &'a str,
+    },
+    /// A client did not authenticate; `user` is whom it claimed to be, escaped, as far as it said.
+    AuthFailed {
+        client: IpAddr,
+        mechanism: &'a str,
+        user: &'a str,
+        reply: &'a str,
+    },
     /// A message is durable and the client has its 250.
     Accepted {
         message: &'a Message,

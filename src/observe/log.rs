@@ -137,6 +137,21 @@ pub(super) fn write(event: &Event<'_>) {
         } => {
             info!(event = "rejected", %client, what = what.as_str(), reply, "rejected");
         }
+        Event::AuthSucceeded {
+            client,
+            mechanism,
+            user,
+        } => {
+            info!(event = "auth_succeeded", %client, mechanism, user, "authenticated");
+        }
+        Event::AuthFailed {
+            client,
+            mechanism,
+            user,
+            reply,
+        } => {
+            info!(event = "auth_failed", %client, mechanism, user, reply, "authentication failed");
+        }
         Event::Accepted {
             message,
             recipients,

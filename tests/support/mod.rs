@@ -95,6 +95,7 @@ mod relay;
 mod remote;
 mod reply;
 mod report;
+mod scram;
 mod stuffing;
 mod submission;
 mod task;
@@ -122,6 +123,7 @@ pub use self::remote::{
 };
 pub use self::reply::{Id, Reply, Wanted};
 pub use self::report::{Part, Report};
+pub use self::scram::Scram;
 pub use self::stuffing::{stuffed, unstuffed};
 pub use self::submission::Submission;
 pub use self::timeline::visible;

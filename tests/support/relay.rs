@@ -9,7 +9,9 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use rustix::process::{Pid, Signal, kill_process};
-use tokio::io::{AsyncBufReadExt as _, AsyncRead, AsyncReadExt as _, BufReader};
+use tokio::io::{
+    AsyncBufReadExt as _, AsyncRead, AsyncReadExt as _, AsyncWriteExt as _, BufReader,
+};
 use tokio::net::TcpStream;
 use tokio::process::{Child, Command};
 use tokio::task::JoinHandle;
@@ -196,14 +198,32 @@ impl Relay {
         &self,
         arguments: impl IntoIterator<Item = &'a str>,
     ) -> impl Future<Output = Output> {
+        self.run_with_input(arguments, "")
+    }
+
+    /// As [`Relay::run`], with something on standard input: a few lines.
+    #[track_caller]
+    pub fn run_with_input<'a>(
+        &self,
+        arguments: impl IntoIterator<Item = &'a str>,
+        input: &'a str,
+    ) -> impl Future<Output = Output> {
         let here = Location::caller();
         let arguments: Vec<&str> = arguments.into_iter().collect();
         async move {
             let mut command = self.command();
-            command.args(&arguments).stdin(Stdio::null());
+            command.args(&arguments).stdin(Stdio::piped());
+            command.stdout(Stdio::piped()).stderr(Stdio::piped());
             let what = || format!("gopherpost {arguments:?}");
-            let output = within(here, what, command.output()).await;
-            let output = output.expect("the binary can be started");
+            let running = async {
+                let mut child = command.spawn().expect("the binary can be started");
+                let mut stdin = child.stdin.take().expect("piped above");
+                let _ = stdin.write_all(input.as_bytes()).await; // it may not want it
+                drop(stdin);
+                child.wait_with_output().await
+            };
+            let output = within(here, what, running).await;
+            let output = output.expect("a child can be waited for");
             let told = String::from_utf8_lossy(&output.stdout);
             let complained = String::from_utf8_lossy(&output.stderr);
             self.timeline.note(

@@ -3,6 +3,9 @@
 mod access;
 mod addresses;
 mod always;
+mod auth;
+mod auth_limits;
+mod auth_scram;
 mod chunking;
 mod command_lines;
 mod commands;

@@ -4,6 +4,7 @@
 //! Promises: no input makes it panic, wait or keep more than the bounds of [`crate::mail::limits`];
 //! nothing that a client sent is ever part of a reply; a line that is damaged runs nothing.
 
+pub mod auth;
 mod chunk;
 mod command;
 mod dsn_parameters;
@@ -17,5 +18,5 @@ mod session;
 pub use chunk::{Chunk, PartOf};
 pub use line_reader::{LineFault, LineReader, Split};
 pub use recipients::Named;
-pub use reply::{Offers, Reply, Rules, Say, SenderPolicy, write_accepted};
+pub use reply::{AuthPolicy, Offers, Reply, Rules, Say, SenderPolicy, write_accepted};
 pub use session::{About, MailIntake, Next, Session, Step, Submission};

@@ -32,9 +32,9 @@ pub(super) fn ask_for_smtputf8(parameters: &[u8]) -> bool {
     tokens(parameters).any(|token| token.eq_ignore_ascii_case(b"SMTPUTF8"))
 }
 
-/// Reads the parameters of MAIL.
-pub(super) fn of_mail(parameters: &[u8]) -> Result<MailParameters, ParameterFault> {
-    let (mut size, mut body_kind, mut smtputf8) = (None, None, None);
+/// Reads the parameters of MAIL; `auth` says whether AUTH is among them (RFC 4954 5).
+pub(super) fn of_mail(parameters: &[u8], auth: bool) -> Result<MailParameters, ParameterFault> {
+    let (mut size, mut body_kind, mut smtputf8, mut submitter) = (None, None, None, None);
     let mut dsn = DsnEnvelope::default();
     for token in tokens(parameters) {
         let (name, value) = parameter(token)?;
@@ -49,6 +49,9 @@ pub(super) fn of_mail(parameters: &[u8]) -> Result<MailParameters, ParameterFaul
             once(&mut dsn.ret, dsn_parameters::ret(value)?)?;
         } else if name.eq_ignore_ascii_case(b"ENVID") {
             once(&mut dsn.envelope_id, dsn_parameters::envelope_id(value)?)?;
+        } else if auth && name.eq_ignore_ascii_case(b"AUTH") {
+            // Who authenticated is what counts, so what is said about another is not kept.
+            once(&mut submitter, declared_submitter(value)?)?;
         } else {
             return Err(ParameterFault::Unknown);
         }
@@ -127,6 +130,25 @@ fn declared_body(value: Option<&[u8]>) -> Result<BodyKind, ParameterFault> {
     }
 }
 
+/// `<>` or xtext (RFC 4954 5, RFC 3461 4). The value came through [`parameter`], so there is no `=`
+/// in it, which xtext has only as `+3D`.
+fn declared_submitter(value: Option<&[u8]>) -> Result<(), ParameterFault> {
+    let mut rest = match value {
+        Some(b"<>") => return Ok(()),
+        Some(value) => value,
+        None => return Err(ParameterFault::Syntax),
+    };
+    while let [octet, more @ ..] = rest {
+        let upper_hex = |digit: &u8| matches!(digit, b'0'..=b'9' | b'A'..=b'F');
+        rest = match (octet, more) {
+            (b'+', [a, b, more @ ..]) if upper_hex(a) && upper_hex(b) => more,
+            (b'!'..=b'*' | b','..=b'~', more) => more,
+            _ => return Err(ParameterFault::Syntax),
+        };
+    }
+    Ok(())
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -143,12 +165,12 @@ mod tests {
 
     #[track_caller]
     fn good(text: &str, want: MailParameters) {
-        assert_eq!(of_mail(text.as_bytes()), Ok(want), "{text}");
+        assert_eq!(of_mail(text.as_bytes(), false), Ok(want), "{text}");
     }
 
     #[track_caller]
     fn bad(text: &[u8], want: ParameterFault) {
-        assert_eq!(of_mail(text), Err(want), "{}", text.escape_ascii());
+        assert_eq!(of_mail(text, false), Err(want), "{}", text.escape_ascii());
     }
 
     #[test]
@@ -221,7 +243,7 @@ mod tests {
     #[test]
     fn dsn_parameters_stand_where_they_belong_and_once() {
         // W-4.07, W-4.08, W-4.09
-        let asked = of_mail(b"ret=full SIZE=1 Envid=x").unwrap().dsn;
+        let asked = of_mail(b"ret=full SIZE=1 Envid=x", false).unwrap().dsn;
         assert!(asked.ret.is_some() && asked.envelope_id.is_some());
         let asked = of_rcpt(b"notify=DELAY orcpt=rfc822;b", false).unwrap();
         assert!(asked.notify.is_some() && asked.original.is_some());
@@ -242,6 +264,31 @@ mod tests {
         ] {
             assert_eq!(of_rcpt(text, false), Err(ParameterFault::Syntax));
             bad(text, ParameterFault::Unknown);
+        }
+    }
+
+    #[test]
+    fn auth_is_taken_where_it_is_offered() {
+        // W-4.06
+        for text in [
+            &b"AUTH=<>"[..],
+            b"auth=ann+40gp.test",
+            b"AUTH=ann+3D@gp.test",
+        ] {
+            assert_eq!(of_mail(text, true), Ok(PLAIN));
+            bad(text, ParameterFault::Unknown);
+        }
+        for text in [
+            &b"AUTH"[..],
+            b"AUTH=",
+            b"AUTH=a+4",
+            b"AUTH=a+zz",
+            b"AUTH=a+3d",
+            b"AUTH=a=b",
+            b"AUTH=\xc3\xbc",
+            b"AUTH=<> AUTH=<>",
+        ] {
+            assert_eq!(of_mail(text, true), Err(ParameterFault::Syntax));
         }
     }
 

@@ -6,6 +6,8 @@ use std::fmt;
 use crate::mail::limits::REPLY_LINE_BYTES_MAX;
 use crate::mail::{Address, AddressDomain, Domain, QueueId, ReversePath};
 
+use super::auth::Mechanisms;
+
 /// A reply that is always the same one line. Nothing that a client sent can get into it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[expect(missing_docs, reason = "the table below says what each one says")]
@@ -52,6 +54,19 @@ pub enum Say {
     HeaderTooLarge,
     NoRoom,
 
+    AuthOk,
+    AuthRefused,
+    AuthCancelled,
+    AuthMalformed,
+    AuthLineTooLong,
+    AuthFailedTooOften,
+    AuthOverCap,
+    AuthNeedsTls,
+    UnknownMechanism,
+    AuthTwice,
+    AuthInTransaction,
+    AuthFirst,
+
     AccessDenied,
     AccessUnknown,
     TooManyConnections,
@@ -62,7 +77,7 @@ pub enum Say {
 
 impl Say {
     /// All of them.
-    pub const ALL: [Say; 44] = [
+    pub const ALL: [Say; 56] = [
         Say::Ok,
         Say::SenderOk,
         Say::RecipientOk,
@@ -101,6 +116,18 @@ impl Say {
         Say::Looping,
         Say::HeaderTooLarge,
         Say::NoRoom,
+        Say::AuthOk,
+        Say::AuthRefused,
+        Say::AuthCancelled,
+        Say::AuthMalformed,
+        Say::AuthLineTooLong,
+        Say::AuthFailedTooOften,
+        Say::AuthOverCap,
+        Say::AuthNeedsTls,
+        Say::UnknownMechanism,
+        Say::AuthTwice,
+        Say::AuthInTransaction,
+        Say::AuthFirst,
         Say::AccessDenied,
         Say::AccessUnknown,
         Say::TooManyConnections,
@@ -157,6 +184,19 @@ impl Say {
             Say::HeaderTooLarge => "552 5.3.4 header section too large",
             Say::NoRoom => "452 4.3.1 mail can not be stored now, come again later",
 
+            Say::AuthOk => "235 2.7.0 authenticated",
+            Say::AuthRefused => "535 5.7.8 user or password not right",
+            Say::AuthCancelled => "501 5.7.0 authentication cancelled",
+            Say::AuthMalformed => "501 5.5.2 malformed response",
+            Say::AuthLineTooLong => "500 5.5.6 response too long",
+            Say::AuthFailedTooOften => "421 4.7.0 authentication failed too often",
+            Say::AuthOverCap => "454 4.7.0 authentication not possible now, come again later",
+            Say::AuthNeedsTls => "538 5.7.11 say STARTTLS before AUTH",
+            Say::UnknownMechanism => "504 5.5.4 mechanism not offered here",
+            Say::AuthTwice => "503 5.5.1 authenticated already",
+            Say::AuthInTransaction => "503 5.5.1 no AUTH within a transaction",
+            Say::AuthFirst => "530 5.7.0 authenticate first",
+
             Say::AccessDenied => "554 5.7.1 access denied",
             Say::AccessUnknown => "421 4.4.3 your right to connect can not be looked up now",
             Say::TooManyConnections => "421 4.3.2 too many connections, come again later",
@@ -207,7 +247,7 @@ pub enum Reply {
     Hello,
     /// The 250 to EHLO, with what is offered.
     Extensions(Offers),
-    /// Nothing yet: it depends on the octets that follow.
+    /// Nothing yet: the reply comes when what was asked for is done.
     Later,
 }
 
@@ -216,6 +256,8 @@ pub enum Reply {
 pub struct Offers {
     /// STARTTLS (RFC 3207).
     pub starttls: bool,
+    /// AUTH (RFC 4954), and how; `None`: not now.
+    pub auth: Option<Mechanisms>,
 }
 
 /// What the operator decided about sessions, and the replies that depend on it.
@@ -231,9 +273,22 @@ pub struct Rules {
     pub senders: SenderPolicy,
     /// Whether there is a certificate for STARTTLS.
     pub starttls: bool,
+    /// Who may authenticate, and how.
+    pub auth: AuthPolicy,
     greeting: Box<[u8]>,
     hello: Box<[u8]>,
     extensions: Box<[u8]>,
+}
+
+/// Whether and how clients may authenticate.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct AuthPolicy {
+    /// There are users.
+    pub users: bool,
+    /// All of them can use SCRAM.
+    pub scram: bool,
+    /// Without TLS, too.
+    pub insecure: bool,
 }
 
 /// Which reverse-paths are taken.
@@ -290,6 +345,7 @@ impl Rules {
             recipients_max,
             senders,
             starttls: false,
+            auth: AuthPolicy::default(),
         }
     }
 
@@ -300,6 +356,12 @@ impl Rules {
             starttls: true,
             ..self
         }
+    }
+
+    /// The same, with authentication.
+    #[must_use]
+    pub fn with_auth(self, auth: AuthPolicy) -> Rules {
+        Rules { auth, ..self }
     }
 
     /// Appends the greeting that opens a session.
@@ -323,8 +385,20 @@ impl Rules {
         if offers.starttls {
             out.extend_from_slice(b"250-STARTTLS\r\n");
         }
+        if let Some(mechanisms) = offers.auth {
+            write_auth_keyword(mechanisms, out);
+        }
         out.extend_from_slice(b"250 ENHANCEDSTATUSCODES\r\n");
     }
+}
+
+fn write_auth_keyword(mechanisms: Mechanisms, out: &mut Vec<u8>) {
+    out.extend_from_slice(b"250-AUTH");
+    for mechanism in mechanisms.iter() {
+        out.push(b' ');
+        out.extend_from_slice(mechanism.name().as_bytes());
+    }
+    out.extend_from_slice(b"\r\n");
 }
 
 /// A bounded line with its CRLF; what is not printable ASCII becomes `?`.
@@ -381,7 +455,14 @@ mod tests {
         rules.write_greeting(&mut out);
         rules.write(Reply::Hello, &mut out);
         rules.write(Reply::Extensions(Offers::default()), &mut out);
-        rules.write(Reply::Extensions(Offers { starttls: true }), &mut out);
+        let everything = Offers {
+            starttls: true,
+            auth: Some(Mechanisms {
+                scram: true,
+                scram_plus: true,
+            }),
+        };
+        rules.write(Reply::Extensions(everything), &mut out);
         write_accepted(QueueId::first_of(UnixMillis(1)), &mut out);
         expect_test::expect![[r#"
             220 gp.test GopherPost ready
@@ -404,6 +485,7 @@ mod tests {
             250-SMTPUTF8
             250-DSN
             250-STARTTLS
+            250-AUTH PLAIN LOGIN SCRAM-SHA-256 SCRAM-SHA-256-PLUS
             250 ENHANCEDSTATUSCODES
             250 2.0.0 queued as 00000000010000000000000000
         "#]]

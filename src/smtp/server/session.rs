@@ -6,9 +6,10 @@
 
 use std::sync::Arc;
 
-use crate::mail::limits::HELO_BYTES_MAX;
+use crate::mail::limits::{AUTH_FAILURES_IN_SESSION_MAX, HELO_BYTES_MAX};
 use crate::mail::{AddressError, BodyKind, Envelope, Protocol, Spelling, TlsFacts};
 
+use super::auth::{AuthStart, Mechanisms};
 use super::chunk::{Chunk, PartOf};
 use super::command::{self, Command};
 use super::line_reader::LineFault;
@@ -24,6 +25,18 @@ pub struct Session {
     phase: Phase,
     /// `None`: in clear.
     tls: Option<TlsFacts>,
+    auth: AuthState,
+}
+
+/// What a session knows about who the client is.
+#[derive(Debug, Default)]
+struct AuthState {
+    user: Option<Box<str>>,
+    /// Without a user nothing is done for it.
+    demanded: bool,
+    /// It is inside TLS that gives both ends a binding.
+    channel_bound: bool,
+    failures: u8,
 }
 
 #[derive(Debug)]
@@ -82,6 +95,8 @@ pub enum Next {
     Chunk(Chunk),
     /// The TLS handshake, and then [`Session::secured`]; if it fails, hang up without a word.
     StartTls,
+    /// An exchange, whose outcome [`Session::authenticated`] or [`Session::auth_failed`] hears.
+    Authenticate(AuthStart),
     /// Nothing: hang up.
     Close,
 }
@@ -99,6 +114,8 @@ pub struct Submission {
     pub protocol: Protocol,
     /// Under which TLS it came; `None`: in clear.
     pub tls: Option<TlsFacts>,
+    /// As whom the client authenticated.
+    pub user: Option<Box<str>>,
 }
 
 /// Whether mail can be taken at this moment, as the store says.
@@ -118,6 +135,35 @@ impl Session {
             rules,
             phase: Phase::Unknown,
             tls: None,
+            auth: AuthState::default(),
+        }
+    }
+
+    /// The same, but nothing is done before the client has authenticated.
+    #[must_use]
+    pub fn demanding_auth(mut self) -> Session {
+        self.auth.demanded = true;
+        self
+    }
+
+    /// The TLS connection can be bound to an exchange (RFC 9266), so SCRAM-SHA-256-PLUS is offered.
+    pub fn channel_can_be_bound(&mut self) {
+        self.auth.channel_bound = true;
+    }
+
+    /// The client has shown that it is this user.
+    pub fn authenticated(&mut self, user: Box<str>) {
+        self.auth.user = Some(user);
+    }
+
+    /// The client has failed to authenticate once more; gives what to say instead of `say`, which
+    /// tells why.
+    pub fn auth_failed(&mut self, say: Say) -> Say {
+        self.auth.failures = self.auth.failures.saturating_add(1);
+        if self.auth.failures < AUTH_FAILURES_IN_SESSION_MAX {
+            say
+        } else {
+            Say::AuthFailedTooOften
         }
     }
 
@@ -126,6 +172,7 @@ impl Session {
     pub fn secured(&mut self, tls: TlsFacts) {
         self.phase = Phase::Unknown;
         self.tls = Some(tls);
+        self.auth.user = None;
     }
 
     /// Whether MAIL was granted and neither finished nor dropped.
@@ -147,8 +194,14 @@ impl Session {
     pub fn line(&mut self, line: &[u8], intake: MailIntake) -> Step {
         let command = match command::parse(line) {
             Ok(command) => command,
+            Err(_) if self.must_authenticate() && is_for_users(line) => {
+                return Step::say(about(line), Say::AuthFirst);
+            }
             Err(say) => return Step::say(about(line), say),
         };
+        if self.must_authenticate() && !is_for_strangers(&command) {
+            return Step::say(about(line), Say::AuthFirst);
+        }
         match command {
             Command::Helo(name) => self.hello(name, false),
             Command::Ehlo(name) => self.hello(name, true),
@@ -166,6 +219,14 @@ impl Session {
             Command::Data => self.data(),
             Command::Bdat { octets, last } => self.bdat(octets, last),
             Command::StartTls => self.start_tls(),
+            Command::Auth(argument) => match self.auth(argument) {
+                Ok(start) => Step {
+                    reply: Reply::Later,
+                    about: About::Command,
+                    next: Next::Authenticate(start),
+                },
+                Err(say) => Step::say(About::Command, say),
+            },
             Command::Rset => {
                 self.drop_transaction();
                 Step::say(About::Command, Say::Ok)
@@ -204,6 +265,7 @@ impl Session {
             reply: if extended {
                 Reply::Extensions(Offers {
                     starttls: self.rules.starttls && self.tls.is_none(),
+                    auth: self.mechanisms().filter(|_| self.auth.user.is_none()),
                 })
             } else {
                 Reply::Hello
@@ -243,11 +305,12 @@ impl Session {
         let reverse_path = split
             .reverse_path(spelling)
             .map_err(|error| address_error(error, Say::BadSender))?;
-        let parameters = parameters::of_mail(split.parameters).map_err(parameter_fault)?;
+        let parameters = parameters::of_mail(split.parameters, self.mechanisms().is_some())
+            .map_err(parameter_fault)?;
         if parameters.size > self.rules.message_bytes_max {
             return Err(Say::TooLarge);
         }
-        if !self.rules.senders.allows(&reverse_path) {
+        if self.auth.user.is_none() && !self.rules.senders.allows(&reverse_path) {
             return Err(Say::SenderNotAllowed);
         }
         match intake {
@@ -266,6 +329,48 @@ impl Session {
             refused: false,
         };
         Ok(())
+    }
+
+    /// Reads what stands behind AUTH (RFC 4954 4).
+    fn auth(&self, argument: &[u8]) -> Result<AuthStart, Say> {
+        if !self.rules.auth.users {
+            return Err(Say::NotImplemented);
+        }
+        let mechanisms = self.mechanisms().ok_or(Say::AuthNeedsTls)?;
+        match &self.phase {
+            Phase::Ready { hello } if hello.extended => {}
+            Phase::Unknown | Phase::Ready { .. } => return Err(Say::HelloFirst),
+            Phase::Transaction { .. } | Phase::Chunks { .. } => {
+                return Err(Say::AuthInTransaction);
+            }
+        }
+        if self.auth.user.is_some() {
+            return Err(Say::AuthTwice);
+        }
+        if argument.is_empty() {
+            return Err(Say::BadArgument);
+        }
+        let end = memchr::memchr(b' ', argument).unwrap_or(argument.len());
+        let (name, initial) = argument.split_at(end);
+        let initial = initial.trim_ascii_start();
+        Ok(AuthStart {
+            mechanism: mechanisms.named(name).ok_or(Say::UnknownMechanism)?,
+            initial: (!initial.is_empty()).then(|| initial.into()),
+        })
+    }
+
+    /// How the client could authenticate here; `None`: it can't, or must secure itself before.
+    fn mechanisms(&self) -> Option<Mechanisms> {
+        let policy = &self.rules.auth;
+        let may = policy.users && (policy.insecure || self.tls.is_some());
+        may.then_some(Mechanisms {
+            scram: policy.scram,
+            scram_plus: policy.scram && self.tls.is_some() && self.auth.channel_bound,
+        })
+    }
+
+    fn must_authenticate(&self) -> bool {
+        self.auth.demanded && self.auth.user.is_none()
     }
 
     fn rcpt(&mut self, argument: &[u8]) -> Result<(), Say> {
@@ -340,6 +445,9 @@ impl Session {
 
     /// Whether message data may come now, and of which kind the client said they are.
     fn may_send(&self) -> Result<BodyKind, Say> {
+        if self.must_authenticate() {
+            return Err(Say::AuthFirst);
+        }
         match &self.phase {
             Phase::Unknown => Err(Say::HelloFirst),
             Phase::Ready { .. } => Err(Say::MailFirst),
@@ -380,6 +488,7 @@ impl Session {
                     recipients: recipients.into_list(),
                     helo: hello.name.clone(),
                     tls: self.tls.clone(),
+                    user: self.auth.user.clone(),
                 };
                 self.phase = Phase::Ready { hello };
                 Ok(submission)
@@ -414,6 +523,35 @@ impl Step {
             Reply::Hello | Reply::Extensions(_) | Reply::Later => None,
         }
     }
+}
+
+/// What a client may say that must authenticate first.
+fn is_for_strangers(command: &Command<'_>) -> bool {
+    match command {
+        // BDAT is answered when its octets are thrown away.
+        Command::Helo(_)
+        | Command::Ehlo(_)
+        | Command::Auth(_)
+        | Command::Bdat { .. }
+        | Command::StartTls
+        | Command::Rset
+        | Command::Noop
+        | Command::Quit => true,
+        Command::Mail(_) | Command::Rcpt(_) | Command::Data | Command::Vrfy | Command::Help => {
+            false
+        }
+    }
+}
+
+/// Whether a line that could not be read is still one of those that need a user.
+fn is_for_users(line: &[u8]) -> bool {
+    let verb = line
+        .split(|&octet| octet == b' ')
+        .next()
+        .unwrap_or_default();
+    [&b"MAIL"[..], b"RCPT", b"DATA", b"VRFY", b"EXPN"]
+        .iter()
+        .any(|known| verb.eq_ignore_ascii_case(known))
 }
 
 /// Which command a line that could not be read was meant to be.
@@ -462,5 +600,7 @@ fn parameter_fault(fault: ParameterFault) -> Say {
     }
 }
 
+#[cfg(test)]
+mod auth_tests;
 #[cfg(test)]
 mod tests;

@@ -6,13 +6,13 @@ use crate::mail::Domain;
 use crate::smtp::server::SenderPolicy;
 use expect_test::{Expect, expect};
 
-fn session(senders: SenderPolicy) -> Session {
+pub(super) fn session(senders: SenderPolicy) -> Session {
     let name = Domain::parse("gp.test").unwrap();
     let rules = Rules::new(name, "ready", 10_485_760, 3, senders);
     Session::new(Arc::new(rules))
 }
 
-fn local_only() -> SenderPolicy {
+pub(super) fn local_only() -> SenderPolicy {
     SenderPolicy::Local(Box::new(|domain| domain.as_str() == "gp.test"))
 }
 
@@ -40,14 +40,16 @@ fn play_with(mut session: Session, script: &str, intake: MailIntake) -> String {
                     helo,
                     protocol,
                     tls,
+                    user,
                 } = *submission;
                 let from = envelope.reverse_path;
                 let recipients: Vec<_> = recipients.iter().map(|named| &named.address).collect();
                 let helo = helo.escape_ascii();
                 seen.push_str(&format!(
-                    "  = {from:?} to {recipients:?} by {helo} with {protocol:?} {:?}{}\n",
+                    "  = {from:?} to {recipients:?} by {helo} with {protocol:?} {:?}{}{}\n",
                     envelope.body_kind,
-                    tls.map_or(String::new(), |tls| format!(" in {}", tls.version))
+                    tls.map_or(String::new(), |tls| format!(" in {}", tls.version)),
+                    user.map_or(String::new(), |user| format!(" as {user}"))
                 ));
             }
             Next::StartTls => {
@@ -57,6 +59,7 @@ fn play_with(mut session: Session, script: &str, intake: MailIntake) -> String {
                 });
                 seen.push_str("  = handshake\n");
             }
+            Next::Authenticate(start) => seen.push_str(&format!("  = {start:?}\n")),
             Next::Close => seen.push_str("  = closes\n"),
             Next::Chunk(chunk) => seen.push_str(&format!("  = {}\n", told(&chunk))),
         }
@@ -76,6 +79,10 @@ fn told(chunk: &Chunk) -> String {
     };
     let last = if chunk.last { ", the last" } else { "" };
     format!("{} octets{last}: {part_of}", chunk.octets)
+}
+
+pub(super) fn play_session(session: Session, script: &str) -> String {
+    play_with(session, script, MailIntake::Open)
 }
 
 #[track_caller]

@@ -1,0 +1,163 @@
+//! `gopherpost auth hash`: a password into what may stand in the configuration instead of it.
+
+use std::io::{self, BufRead, Read as _, Write};
+
+use argon2::{Argon2, PasswordHasher as _};
+use rustix::termios::{LocalModes, OptionalActions, Termios, tcgetattr, tcsetattr};
+
+use crate::config::ScramVerifier;
+use crate::mail::limits::SCRAM_ITERATIONS;
+use crate::smtp::server::auth::ScramKeys;
+
+/// Longest password, in bytes; the same as in the configuration.
+const PASSWORD_BYTES_MAX: usize = 1_024;
+
+/// What to make of a password.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Kind {
+    /// `$argon2id$...`
+    Argon2,
+    /// `SCRAM-SHA-256$...`
+    Scram,
+}
+
+/// Why there is no hash.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum HashError {
+    #[error("expected a password of 1 to {PASSWORD_BYTES_MAX} bytes on one line of standard input")]
+    NoPassword,
+    #[error("the two passwords are not the same")]
+    Different,
+    #[error("the password has a control character, or is no UTF-8")]
+    Unfit,
+    #[error("{0}")]
+    Io(#[from] io::Error),
+    #[error("argon2: {0}")]
+    Argon2(argon2::password_hash::Error),
+}
+
+/// Reads a password from standard input, on a terminal twice and without showing it, and prints
+/// what was made of it to `out`.
+///
+/// # Errors
+/// There is no fit password, or it can't be read, or nothing can be written.
+pub(crate) fn auth_hash(kind: Kind, out: &mut impl Write) -> Result<(), HashError> {
+    let mut input = io::stdin().lock();
+    let password = match Silence::begin() {
+        Some(silence) => {
+            let first = silence.ask("Password: ", &mut input)?;
+            let again = silence.ask("Again: ", &mut input)?;
+            if first != again {
+                return Err(HashError::Different);
+            }
+            first
+        }
+        None => read_password(&mut input)?,
+    };
+    writeln!(out, "{}", hash(kind, &password)?)?;
+    Ok(out.flush()?)
+}
+
+fn read_password(input: &mut impl BufRead) -> Result<String, HashError> {
+    let mut line = Vec::new();
+    let longest = u64::try_from(PASSWORD_BYTES_MAX + 2).unwrap_or(u64::MAX); // with CRLF
+    input.take(longest).read_until(b'\n', &mut line)?;
+    let line = line.strip_suffix(b"\n").unwrap_or(&line);
+    let line = line.strip_suffix(b"\r").unwrap_or(line);
+    if line.is_empty() || line.len() > PASSWORD_BYTES_MAX {
+        return Err(HashError::NoPassword);
+    }
+    match std::str::from_utf8(line) {
+        Ok(password) if !password.chars().any(char::is_control) => Ok(password.to_owned()),
+        Ok(_) | Err(_) => Err(HashError::Unfit),
+    }
+}
+
+fn hash(kind: Kind, password: &str) -> Result<String, HashError> {
+    match kind {
+        Kind::Argon2 => Argon2::default()
+            .hash_password(password.as_bytes())
+            .map(|hash| hash.to_string())
+            .map_err(HashError::Argon2),
+        Kind::Scram => {
+            let salt: [u8; 16] = rand::random();
+            let keys = ScramKeys::derive(password.as_bytes(), &salt, SCRAM_ITERATIONS);
+            let verifier = ScramVerifier {
+                iterations: keys.iterations,
+                salt: keys.salt,
+                stored_key: keys.stored_key,
+                server_key: keys.server_key,
+            };
+            Ok(verifier.to_string())
+        }
+    }
+}
+
+/// A terminal that shows nothing of what is typed, until this is dropped.
+struct Silence {
+    before: Termios,
+}
+
+impl Silence {
+    /// `None`: standard input is no terminal.
+    fn begin() -> Option<Silence> {
+        let before = tcgetattr(io::stdin()).ok()?;
+        let mut silent = before.clone();
+        silent.local_modes.remove(LocalModes::ECHO);
+        silent.local_modes.insert(LocalModes::ECHONL);
+        tcsetattr(io::stdin(), OptionalActions::Flush, &silent).ok()?;
+        Some(Silence { before })
+    }
+
+    fn ask(&self, prompt: &str, input: &mut impl BufRead) -> Result<String, HashError> {
+        let mut terminal = io::stderr().lock(); // what is made goes to standard output
+        write!(terminal, "{prompt}")?;
+        terminal.flush()?;
+        read_password(input)
+    }
+}
+
+impl Drop for Silence {
+    fn drop(&mut self) {
+        // If it can't be put right, there is nobody to tell.
+        let _ = tcsetattr(io::stdin(), OptionalActions::Flush, &self.before);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use crate::config::{Config, Credential, Sources};
+
+    use super::*;
+
+    #[track_caller]
+    fn check_configuration(kind: Kind, fits: impl Fn(&Credential) -> bool) {
+        let made = hash(kind, "pass,wörd:1").unwrap();
+        let users = format!("ann:{made},bob:x");
+        let loaded = Config::load(&Sources::of([("SMTP_AUTH_USERS", users.as_str())])).unwrap();
+        let users = loaded.config.auth.users;
+        assert!(users.len() == 2 && fits(&users[0].credential), "{made}");
+    }
+
+    #[test]
+    fn what_is_made_can_be_configured() {
+        check_configuration(Kind::Argon2, |c| matches!(c, Credential::Argon2(_)));
+        check_configuration(Kind::Scram, |c| matches!(c, Credential::Scram(_)));
+    }
+
+    #[test]
+    fn a_password_is_one_line() {
+        let read = |input: &str| read_password(&mut input.as_bytes()).ok();
+        assert_eq!(read("a b\n").as_deref(), Some("a b"));
+        assert_eq!(read("a b\r\nrest").as_deref(), Some("a b"));
+        assert_eq!(read(" a").as_deref(), Some(" a"));
+        assert_eq!(
+            read(&"x".repeat(PASSWORD_BYTES_MAX)),
+            Some("x".repeat(PASSWORD_BYTES_MAX))
+        );
+        assert_eq!(read(&"x".repeat(PASSWORD_BYTES_MAX + 1)), None);
+        for unfit in ["", "\n", "a\tb\n", "a\0b"] {
+            assert_eq!(read(unfit), None, "{unfit:?}");
+        }
+    }
+}
