@@ -40,6 +40,16 @@ impl Scram {
         }
     }
 
+    /// As [`Scram::new`], bound to the TLS connection of `client`.
+    pub fn plus(client: &Client, user: &str, password: &str) -> Scram {
+        Scram {
+            mechanism: "SCRAM-SHA-256-PLUS",
+            gs2_header: "p=tls-exporter,,".to_owned(),
+            channel: client.channel_binding(),
+            ..Scram::new(user, password)
+        }
+    }
+
     /// The whole exchange; gives its last reply. Fails if the server can't prove itself.
     pub async fn run(&self, client: &mut Client) -> Reply {
         let bare = format!("n={},r=clientnonce", self.user);

@@ -47,6 +47,21 @@ impl Wire {
         }
     }
 
+    /// What binds an exchange to a client's TLS connection (tls-exporter, RFC 9266).
+    pub fn channel_binding(&self) -> Option<[u8; 32]> {
+        match self {
+            Wire::Tls(stream) => match &**stream {
+                TlsStream::Client(stream) => stream
+                    .get_ref()
+                    .1
+                    .export_keying_material([0; 32], b"EXPORTER-Channel-Binding", Some(&[]))
+                    .ok(),
+                TlsStream::Server(_) => None,
+            },
+            Wire::Clear(_) => None,
+        }
+    }
+
     /// Appends what comes next; 0: the peer said it sends nothing more. Cancel-safe.
     pub async fn read(&mut self, inbox: &mut Vec<u8>) -> io::Result<usize> {
         match self {

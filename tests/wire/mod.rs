@@ -6,6 +6,7 @@ mod always;
 mod auth;
 mod auth_limits;
 mod auth_scram;
+mod auth_tls;
 mod chunking;
 mod command_lines;
 mod commands;

@@ -305,6 +305,14 @@ impl Client {
         wire.tls().expect("a connection in TLS")
     }
 
+    /// What binds an exchange to the connection (tls-exporter, RFC 9266).
+    pub fn channel_binding(&self) -> Vec<u8> {
+        let wire = self.wire.as_ref().expect("an open connection");
+        wire.channel_binding()
+            .expect("a connection in TLS")
+            .to_vec()
+    }
+
     /// The certificate that the server showed, and its chain, in DER.
     pub fn certificates(&self) -> Vec<CertificateDer<'static>> {
         let shown = self.tls().peer_certificates();
