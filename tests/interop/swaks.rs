@@ -60,6 +60,30 @@ async fn a_mail_from_swaks_arrives_once_octet_for_octet() {
     mx.received_exactly(1).await;
 }
 
+#[tokio::test]
+async fn swaks_authenticates_inside_tls() {
+    // W-9.03
+    if !program::asked_for() {
+        return;
+    }
+    let world = World::setup()
+        .with_tls()
+        .set("SMTP_AUTH_USERS", "ann:secret")
+        .await;
+    let mx = world.remote("dest.test").await;
+    for mechanism in ["PLAIN", "LOGIN"] {
+        let arguments = format!(
+            "--server {} --ehlo client.test --from ann@elsewhere.test --to bob@dest.test --tls \
+             --auth {mechanism} --auth-user ann --auth-password secret",
+            world.relay().address()
+        );
+        let told = program::run(program::command("swaks", "swaks", &arguments), b"").await;
+        let told = String::from_utf8_lossy(&told);
+        assert!(told.contains("\n<~  235 2.7.0"), "swaks tells:\n{told}");
+        assert_eq!(mx.message().await.trace().with, "ESMTPSA");
+    }
+}
+
 fn with_crlf(text: &[u8]) -> Vec<u8> {
     let mut octets = Vec::with_capacity(text.len() + 100);
     for octet in text {
