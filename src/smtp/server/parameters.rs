@@ -2,6 +2,7 @@
 //! RFC 3461).
 
 use crate::mail::{BodyKind, DsnEnvelope, DsnRecipient};
+use crate::smtp::xtext;
 
 use super::dsn_parameters;
 
@@ -130,23 +131,13 @@ fn declared_body(value: Option<&[u8]>) -> Result<BodyKind, ParameterFault> {
     }
 }
 
-/// `<>` or xtext (RFC 4954 5, RFC 3461 4). The value came through [`parameter`], so there is no `=`
-/// in it, which xtext has only as `+3D`.
+/// `<>` or xtext (RFC 4954 5).
 fn declared_submitter(value: Option<&[u8]>) -> Result<(), ParameterFault> {
-    let mut rest = match value {
-        Some(b"<>") => return Ok(()),
-        Some(value) => value,
-        None => return Err(ParameterFault::Syntax),
-    };
-    while let [octet, more @ ..] = rest {
-        let upper_hex = |digit: &u8| matches!(digit, b'0'..=b'9' | b'A'..=b'F');
-        rest = match (octet, more) {
-            (b'+', [a, b, more @ ..]) if upper_hex(a) && upper_hex(b) => more,
-            (b'!'..=b'*' | b','..=b'~', more) => more,
-            _ => return Err(ParameterFault::Syntax),
-        };
+    match value {
+        Some(b"<>") => Ok(()),
+        Some(value) if xtext::decode(value).is_some() => Ok(()),
+        Some(_) | None => Err(ParameterFault::Syntax),
     }
-    Ok(())
 }
 
 #[cfg(test)]
