@@ -119,6 +119,9 @@ impl LineReader {
 
     /// Looks for the CRLF that ends a damaged line; returns how much of `input` is gone with it.
     fn skip(&mut self, input: &[u8], after_cr: bool, skipped: usize) -> Option<usize> {
+        // Not beyond the limit, wherever the segments end: a line that is longer has no end.
+        let room = COMMAND_FLOOD_BYTES_MAX.saturating_sub(skipped);
+        let input = &input[..input.len().min(room)];
         if after_cr && input.first() == Some(&b'\n') {
             self.state = State::default();
             return Some(1);
@@ -145,7 +148,7 @@ impl LineReader {
     fn flooded(&self) -> bool {
         match self.state {
             State::Line { .. } => false,
-            State::Skipping { skipped, .. } => skipped > COMMAND_FLOOD_BYTES_MAX,
+            State::Skipping { skipped, .. } => skipped >= COMMAND_FLOOD_BYTES_MAX,
         }
     }
 }
@@ -206,6 +209,14 @@ mod tests {
         for step in [1, 2, 3, 7, 4096, usize::MAX >> 1] {
             assert_eq!(read(input, step), want, "in pieces of {step}");
         }
+    }
+
+    #[test]
+    fn a_flood_begins_at_the_same_octet_wherever_segments_end() {
+        // W-2.25, W-7.02
+        let line = |length| [&b"z".repeat(length - 2)[..], b"\r\nNOOP\r\n"].concat();
+        check(&line(COMMAND_FLOOD_BYTES_MAX), &["TooLong", "NOOP"]);
+        check(&line(COMMAND_FLOOD_BYTES_MAX + 1), &["TooLong", "Flood"]);
     }
 
     #[test]
