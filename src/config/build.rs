@@ -8,8 +8,8 @@ use super::relation;
 use super::sources::Sources;
 use super::table;
 use super::typed::{
-    AccessConfig, AuthConfig, Config, DeliveryConfig, LogConfig, QueueConfig, ServerTlsConfig,
-    SmtpdConfig,
+    AccessConfig, AuthConfig, Config, DeliveryConfig, LimitsConfig, LogConfig, QueueConfig,
+    ServerTlsConfig, SmtpdConfig,
 };
 use super::unknown;
 
@@ -90,6 +90,7 @@ fn read(r: &mut Reader<'_>) -> Config {
         mode: r.value(&table::SMTP_MODE),
         smtpd: read_smtpd(r),
         tls: read_server_tls(r),
+        limits: read_limits(r),
         access: read_access(r),
         auth: AuthConfig {
             users: r.value(&table::SMTP_AUTH_USERS),
@@ -137,10 +138,23 @@ fn read_server_tls(r: &mut Reader<'_>) -> Option<ServerTlsConfig> {
     })
 }
 
+fn read_limits(r: &mut Reader<'_>) -> LimitsConfig {
+    LimitsConfig {
+        min_data_rate: r.value(&table::SMTP_MIN_DATA_RATE),
+        max_messages_per_connection: r.value(&table::SMTP_MAX_MESSAGES_PER_CONNECTION),
+        max_errors: r.value(&table::SMTP_MAX_ERRORS),
+        client_connection_rate: r.value(&table::SMTP_CLIENT_CONNECTION_RATE),
+        client_message_rate: r.value(&table::SMTP_CLIENT_MESSAGE_RATE),
+        client_recipient_rate: r.value(&table::SMTP_CLIENT_RECIPIENT_RATE),
+        memory_budget: r.value(&table::SMTP_MEMORY_BUDGET),
+    }
+}
+
 fn read_access(r: &mut Reader<'_>) -> AccessConfig {
     AccessConfig {
         allow_networks: r.value(&table::SMTP_ALLOW_NETWORKS),
         allow_hosts: r.value(&table::SMTP_ALLOW_HOSTS),
+        proxy_networks: r.value(&table::SMTP_PROXY_NETWORKS),
         require_local_domain: r.value(&table::SMTP_REQUIRE_LOCAL_DOMAIN),
         sender_domains: r.value(&table::SMTP_SENDER_DOMAINS),
     }
@@ -193,6 +207,7 @@ mod tests {
     use crate::mail::Domain;
 
     use super::super::problem::Problem;
+    use super::super::rate::Rate;
     use super::super::sources::Origin;
     use super::super::typed::{LogFormat, Mode, RelayHost, RelayName};
     use super::*;
@@ -235,6 +250,15 @@ mod tests {
         assert_eq!(c.smtpd.shutdown_grace, secs(30));
 
         assert_eq!(c.tls, None);
+        assert_eq!(c.limits.min_data_rate, 100);
+        assert_eq!(c.limits.max_messages_per_connection, 999_999);
+        assert_eq!(c.limits.max_errors, 100);
+        assert_eq!(c.limits.client_connection_rate, None);
+        assert_eq!(c.limits.client_message_rate, None);
+        assert_eq!(c.limits.client_recipient_rate, None);
+        assert_eq!(c.limits.memory_budget, 640 << 20);
+
+        assert!(c.access.proxy_networks.is_empty());
         assert!(c.access.allow_networks.is_empty());
         assert!(c.access.allow_hosts.is_empty());
         assert!(c.access.require_local_domain);
@@ -318,6 +342,14 @@ mod tests {
             ("SMTP_COMMAND_TIMEOUT", "4s"),
             ("SMTP_DATA_TIMEOUT", "5s"),
             ("SMTP_SHUTDOWN_GRACE", "0s"),
+            ("SMTP_MIN_DATA_RATE", "0"),
+            ("SMTP_MAX_MESSAGES_PER_CONNECTION", "16"),
+            ("SMTP_MAX_ERRORS", "17"),
+            ("SMTP_CLIENT_CONNECTION_RATE", "18/1s"),
+            ("SMTP_CLIENT_MESSAGE_RATE", "19/2s"),
+            ("SMTP_CLIENT_RECIPIENT_RATE", "20/3s"),
+            ("SMTP_MEMORY_BUDGET", "21 MiB"),
+            ("SMTP_PROXY_NETWORKS", "192.0.2.0/24"),
             ("SMTP_ALLOW_NETWORKS", "10.0.0.0/8, 192.0.2.1"),
             ("SMTP_ALLOW_HOSTS", "app.test"),
             ("SMTP_REQUIRE_LOCAL_DOMAIN", "false"),
@@ -365,7 +397,21 @@ mod tests {
             port: Some(465),
         };
         assert_eq!(c.tls, Some(tls));
+        let l = c.limits;
+        assert_eq!(
+            (l.min_data_rate, l.max_messages_per_connection, l.max_errors),
+            (0, 16, 17)
+        );
+        let rate = |count, seconds| {
+            let per = secs(seconds);
+            Some(Rate { count, per })
+        };
+        assert_eq!(l.client_connection_rate, rate(18, 1));
+        assert_eq!(l.client_message_rate, rate(19, 2));
+        assert_eq!(l.client_recipient_rate, rate(20, 3));
+        assert_eq!(l.memory_budget, 21 << 20);
         let a = c.access;
+        assert_eq!(format!("{:?}", a.proxy_networks), "[192.0.2.0/24]");
         assert_eq!(
             format!("{:?}", a.allow_networks),
             "[10.0.0.0/8, 192.0.2.1/32]"

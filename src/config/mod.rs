@@ -12,6 +12,7 @@ mod build;
 mod dotenv;
 mod network;
 mod problem;
+mod rate;
 mod reader;
 mod reference;
 mod refusal;
@@ -29,12 +30,13 @@ mod variable;
 pub use auth_users::{AuthUser, Credential, ScramVerifier};
 pub use build::{Examination, Loaded, examine};
 pub use problem::{ConfigProblems, Problem, Warning};
+pub use rate::Rate;
 pub use reader::Setting;
 pub use reference::{configuration_page, env_example};
 pub use secret::Secret;
 pub use sender_domain::SenderDomain;
 pub use sources::{Origin, Sources};
 pub use typed::{
-    AccessConfig, AuthConfig, Config, DeliveryConfig, LogConfig, LogFormat, Mode, QueueConfig,
-    RelayHost, RelayName, ServerTlsConfig, SmtpdConfig,
+    AccessConfig, AuthConfig, Config, DeliveryConfig, LimitsConfig, LogConfig, LogFormat, Mode,
+    QueueConfig, RelayHost, RelayName, ServerTlsConfig, SmtpdConfig,
 };

@@ -9,6 +9,7 @@ use super::typed::{AccessConfig, AuthConfig, Config, QueueConfig};
 /// Adds what is wrong to the reader's problems and warnings.
 pub(super) fn check(r: &mut Reader<'_>, config: &Config, open_relay_wanted: bool) {
     check_open_relay(r, &config.access, open_relay_wanted);
+    check_proxies(r, &config.access);
     check_somebody_allowed(r, config);
     check_anywhere_has_users(r, &config.auth);
     check_auth_is_possible(r, config);
@@ -72,6 +73,18 @@ fn check_open_relay(r: &mut Reader<'_>, access: &AccessConfig, wanted: bool) {
             r.shown(NETWORKS),
             "expected less than all addresses: this would be an open relay \
              (SMTP_ALLOW_OPEN_RELAY=yes-i-am-sure permits it)",
+        ));
+    }
+}
+
+/// A proxy is believed whatever source it states, an allowed one too.
+fn check_proxies(r: &mut Reader<'_>, access: &AccessConfig) {
+    const NETWORKS: &str = "SMTP_PROXY_NETWORKS";
+    if cover_everything(&access.proxy_networks) {
+        r.problems.push(Problem::value(
+            NETWORKS,
+            r.shown(NETWORKS),
+            "expected less than all addresses: everybody could state an allowed source",
         ));
     }
 }

@@ -12,6 +12,7 @@ use crate::mail::Domain;
 use super::amount::{duration, number, size};
 use super::auth_users::{AuthUser, auth_users};
 use super::network::{network, networks_or_none};
+use super::rate::{Rate, rate};
 use super::relay_host::relay_host;
 use super::sender_domain::SenderDomain;
 use super::typed::{LogFormat, Mode, RelayHost};
@@ -39,6 +40,10 @@ const RECIPIENTS_MAX: usize = 10_000;
 const MESSAGE_BYTES_MIN: u64 = 64 * KIB;
 const MESSAGE_BYTES_MAX: u64 = GIB;
 const RETENTION_DAYS_MAX: u64 = 3_650;
+const DATA_RATE_MAX: u64 = 1_000_000;
+/// RFC 9422 has room for six digits.
+const MESSAGES_PER_CONNECTION_MAX: u64 = 999_999;
+const ERRORS_MAX: u32 = 1_000_000;
 
 const SHORTEST: Duration = Duration::from_millis(1);
 const HOUR: Duration = Duration::from_secs(3_600);
@@ -182,6 +187,48 @@ variables! {
             meaning: "A second port to listen on, where TLS begins at once (RFC 8314; 465 is usual). Not set: there is none.",
             parse: |text| optional(text, port),
         }
+        SMTP_MIN_DATA_RATE: u64 {
+            default: Text("100"),
+            expected: "a number from 0 to 1000000",
+            meaning: "Bytes a second that a client must send of message data at least, beyond a credit of SMTP_DATA_TIMEOUT. A slower one is ended with 421 4.4.2. 0: any speed is enough.",
+            parse: |text| number(text, 0..=DATA_RATE_MAX),
+        }
+        SMTP_MAX_MESSAGES_PER_CONNECTION: u64 {
+            default: Text("999999"),
+            expected: "a number from 1 to 999999",
+            meaning: "Transactions of one connection, announced as MAILMAX. A further one is put off with 421 4.7.0, and the connection ends.",
+            parse: |text| number(text, 1..=MESSAGES_PER_CONNECTION_MAX),
+        }
+        SMTP_MAX_ERRORS: u32 {
+            default: Text("100"),
+            expected: "a number from 1 to 1000000",
+            meaning: "Commands of one connection that are refused with 5yz, until it is ended with 421 4.7.0. An accepted message sets the count back.",
+            parse: |text| number(text, 1..=ERRORS_MAX),
+        }
+        SMTP_CLIENT_CONNECTION_RATE: Option<Rate> {
+            default: Text(""),
+            expected: "a number and a time up to 1d, such as 100/1m",
+            meaning: "Connections of one client in a time: of an IPv4 address, or of an IPv6 /64. More are put off with 421 4.7.0. Not set: any number.",
+            parse: |text| optional(text, rate),
+        }
+        SMTP_CLIENT_MESSAGE_RATE: Option<Rate> {
+            default: Text(""),
+            expected: "a number and a time up to 1d, such as 1000/1m",
+            meaning: "Messages of one client in a time, over all its connections. More are put off with 450 4.7.1. Not set: any number.",
+            parse: |text| optional(text, rate),
+        }
+        SMTP_CLIENT_RECIPIENT_RATE: Option<Rate> {
+            default: Text(""),
+            expected: "a number and a time up to 1d, such as 10000/1h",
+            meaning: "Recipients of one client in a time, over all its messages. More are put off with 450 4.7.1. Not set: any number.",
+            parse: |text| optional(text, rate),
+        }
+        SMTP_MEMORY_BUDGET: u64 {
+            default: Text("640 MiB"),
+            expected: "a size from 1 MiB to 1024 GiB, in bytes or with KiB, MiB or GiB",
+            meaning: "Memory for messages that are coming in, of which each open transaction has 320 KiB set aside, whatever the size of its message. Without that much left, new mail is put off with 452 4.3.1.",
+            parse: |text| size(text, MIB..=TIB),
+        }
     }
 
     Access {
@@ -196,6 +243,12 @@ variables! {
             expected: "domain names separated by commas, such as app.example.org",
             meaning: "Hosts that may connect as well. Each name is looked up for its addresses, and again when they run out; what a client calls itself and reverse DNS count for nothing.",
             parse: |text| list(text, value::domain),
+        }
+        SMTP_PROXY_NETWORKS: Vec<IpNet> {
+            default: Text(""),
+            expected: "networks and addresses separated by commas, such as 10.0.0.5,2001:db8::/64",
+            meaning: "Load balancers that must open each connection with a PROXY protocol header, version 1 or 2. The source it states is the client from then on; a connection of theirs without such a header is closed.",
+            parse: |text| list(text, network),
         }
         SMTP_ALLOW_OPEN_RELAY: bool {
             default: Text(""),
@@ -418,7 +471,6 @@ pub(super) static LATER: &[Later] = &[
     later("SMTP_HEALTH_ALLOW_NETWORKS"),
     later("SMTP_CONTROL_SOCKET"),
     later("SMTP_DELAY_WARNING"),
-    later("SMTP_PROXY_NETWORKS"),
     later("SMTP_SOURCE_ADDRESSES").needed(),
     later("SMTP_RELAY_USER").needed(),
     later("SMTP_RELAY_PASSWORD").secret().needed(),
@@ -510,6 +562,21 @@ mod tests {
             ("SMTP_COMMAND_TIMEOUT", "1d", "1d1ms"),
             ("SMTP_DATA_TIMEOUT", "1ms", "0s"),
             ("SMTP_DATA_TIMEOUT", "1d", "1d1ms"),
+            ("SMTP_MIN_DATA_RATE", "0", "-1"),
+            ("SMTP_MIN_DATA_RATE", "1000000", "1000001"),
+            ("SMTP_MAX_MESSAGES_PER_CONNECTION", "1", "0"),
+            ("SMTP_MAX_MESSAGES_PER_CONNECTION", "999999", "1000000"),
+            ("SMTP_MAX_ERRORS", "1", "0"),
+            ("SMTP_MAX_ERRORS", "1000000", "1000001"),
+            ("SMTP_CLIENT_CONNECTION_RATE", "1/1ms", "0/1ms"),
+            ("SMTP_CLIENT_MESSAGE_RATE", "1/1d", "1/25h"),
+            (
+                "SMTP_CLIENT_RECIPIENT_RATE",
+                "1000000000/1s",
+                "1000000001/1s",
+            ),
+            ("SMTP_MEMORY_BUDGET", "1MiB", "1048575"),
+            ("SMTP_MEMORY_BUDGET", "1024GiB", "1025GiB"),
             ("SMTP_MIN_FREE_SPACE", "1MiB", "1048575"),
             ("SMTP_MIN_FREE_SPACE", "1024GiB", "1025GiB"),
             ("SMTP_RETENTION_DAYS", "3650", "3651"),

@@ -9,6 +9,7 @@ use ipnet::IpNet;
 use crate::mail::Domain;
 
 use super::auth_users::AuthUser;
+use super::rate::Rate;
 use super::sender_domain::SenderDomain;
 
 /// What the operator decided, checked and typed.
@@ -26,6 +27,8 @@ pub struct Config {
     pub smtpd: SmtpdConfig,
     /// TLS towards clients; `None`: they are offered none.
     pub tls: Option<ServerTlsConfig>,
+    /// What one client or session may use up.
+    pub limits: LimitsConfig,
     /// Who may connect, and send as whom.
     pub access: AccessConfig,
     /// Who may authenticate.
@@ -103,6 +106,25 @@ pub struct ServerTlsConfig {
     pub port: Option<u16>,
 }
 
+/// What one client or session may use up.
+#[derive(Clone, Debug)]
+pub struct LimitsConfig {
+    /// `SMTP_MIN_DATA_RATE`, bytes a second; 0: none.
+    pub min_data_rate: u64,
+    /// `SMTP_MAX_MESSAGES_PER_CONNECTION`
+    pub max_messages_per_connection: u64,
+    /// `SMTP_MAX_ERRORS`: commands refused with 5yz since the last accepted message.
+    pub max_errors: u32,
+    /// `SMTP_CLIENT_CONNECTION_RATE`: per IPv4 address or IPv6 /64, as the next two.
+    pub client_connection_rate: Option<Rate>,
+    /// `SMTP_CLIENT_MESSAGE_RATE`
+    pub client_message_rate: Option<Rate>,
+    /// `SMTP_CLIENT_RECIPIENT_RATE`
+    pub client_recipient_rate: Option<Rate>,
+    /// `SMTP_MEMORY_BUDGET`, bytes.
+    pub memory_budget: u64,
+}
+
 /// Who may connect, and send as whom.
 #[derive(Clone, Debug)]
 pub struct AccessConfig {
@@ -110,6 +132,8 @@ pub struct AccessConfig {
     pub allow_networks: Vec<IpNet>,
     /// `SMTP_ALLOW_HOSTS`: looked up forward.
     pub allow_hosts: Vec<Domain>,
+    /// `SMTP_PROXY_NETWORKS`: peers whose connections must open with a PROXY protocol header.
+    pub proxy_networks: Vec<IpNet>,
     /// `SMTP_REQUIRE_LOCAL_DOMAIN`: MAIL FROM must be of the host name or a sender domain.
     pub require_local_domain: bool,
     /// `SMTP_SENDER_DOMAINS`: what counts as local besides the host name.

@@ -18,6 +18,7 @@ use crate::smtp::server::Say;
 use super::access::{Decision, Gate, HostLookup};
 use super::farewell;
 use super::listener::Entrance;
+use super::proxy::{Proxies, ProxyFault};
 use super::session::{self, SessionContext, Who};
 use super::slots::{Slot, Slots};
 use super::stream::Stream;
@@ -27,6 +28,7 @@ const TELL_AGAIN: Duration = Duration::from_secs(10);
 
 /// What every listener needs to let clients in.
 pub(super) struct Door<L> {
+    pub(super) proxies: Proxies,
     pub(super) gate: Gate<L>,
     pub(super) slots: Arc<Slots>,
     pub(super) sessions: Arc<SessionContext>,
@@ -82,6 +84,10 @@ impl<L: HostLookup> Door<L> {
         shutdown: &CancellationToken,
     ) {
         let _ = stream.set_nodelay(true); // slower without it, nothing worse
+        if self.proxies.include(client) {
+            self.look_up(stream, client, entrance, sessions, shutdown);
+            return;
+        }
         let decision = self.gate.decide_at_once(client);
         let admitted = match decision {
             Some(Decision::Admit(standing)) => self.slots.take(client).map(|slot| (slot, standing)),
@@ -102,21 +108,37 @@ impl<L: HostLookup> Door<L> {
         }
     }
 
+    /// For what takes time to be known: the client behind a proxy, its right to connect.
     fn look_up(
         self: &Arc<Door<L>>,
-        stream: TcpStream,
-        client: IpAddr,
+        mut stream: TcpStream,
+        peer: IpAddr,
         entrance: Entrance,
         sessions: &mut JoinSet<()>,
         shutdown: &CancellationToken,
     ) {
         let Ok(in_lobby) = Arc::clone(&self.lobby).try_acquire_owned() else {
-            self.send_away(stream, client, entrance, Say::TooManyConnections, sessions);
+            self.send_away(stream, peer, entrance, Say::TooManyConnections, sessions);
             return;
         };
         let (door, shutdown) = (Arc::clone(self), shutdown.clone());
         sessions.spawn(async move {
-            let admitted = match door.gate.decide(client).await {
+            let client = if door.proxies.include(peer) {
+                match door.proxies.client(&mut stream, peer).await {
+                    Ok(client) => client,
+                    Err(fault) => {
+                        door.tell_proxy_fault(peer, fault);
+                        return farewell::close(Stream::Clear(stream)).await;
+                    }
+                }
+            } else {
+                peer
+            };
+            let decision = match door.gate.decide_at_once(client) {
+                Some(decision) => decision,
+                None => door.gate.decide(client).await,
+            };
+            let admitted = match decision {
                 Decision::Admit(standing) => door.slots.take(client).map(|slot| (slot, standing)),
                 Decision::Refuse(say) => Err(say),
             };
@@ -153,6 +175,13 @@ impl<L: HostLookup> Door<L> {
                 Entrance::Tls(_) => drop(stream),
             },
         }
+    }
+
+    fn tell_proxy_fault(&self, peer: IpAddr, fault: ProxyFault) {
+        self.events.emit(&Event::ClientRefused {
+            client: peer,
+            reply: &format!("(closed without a word: {fault})"),
+        });
     }
 
     fn tell_refused(&self, client: IpAddr, say: Say) {

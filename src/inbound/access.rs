@@ -246,6 +246,7 @@ mod tests {
         let config = AccessConfig {
             allow_networks: networks.iter().map(|n| n.parse().unwrap()).collect(),
             allow_hosts: hosts.iter().map(|h| Domain::parse(h).unwrap()).collect(),
+            proxy_networks: Vec::new(),
             require_local_domain: true,
             sender_domains: Vec::new(),
         };

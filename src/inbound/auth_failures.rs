@@ -8,7 +8,7 @@ use tokio::time::Instant;
 
 use crate::mail::limits::{AUTH_FAILURE_CLIENTS_MAX, AUTH_FAILURE_WINDOW, AUTH_FAILURES_MAX};
 
-use super::slots::ClientNetwork;
+use super::client_network::ClientNetwork;
 
 /// Failures by network, of a bounded number of networks.
 #[derive(Debug, Default)]

@@ -9,13 +9,19 @@
 
 mod accept;
 mod access;
+mod allowances;
 mod auth;
 mod auth_failures;
 mod chunks;
+mod client_network;
+mod client_rate;
 mod credentials;
+mod data_pace;
 mod deadline;
 mod farewell;
 mod listener;
+mod proxy;
+mod proxy_header;
 mod read_buffer;
 mod receive;
 mod session;
@@ -25,6 +31,7 @@ mod tls;
 
 pub use access::{HostAddresses, HostLookup, LookupError};
 pub use listener::BindError;
+pub use proxy_header::{ProxyHead, ProxySource, look_at_proxy_head};
 pub use tls::{ServerTlsError, check_certificate};
 
 use std::net::SocketAddr;
@@ -35,15 +42,18 @@ use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 
 use crate::config::Config;
+use crate::mail::limits::WRITE_TIMEOUT;
 use crate::observe::{Event, Events};
-use crate::smtp::server::{Rules, SenderPolicy};
+use crate::smtp::server::{Rules, SenderPolicy, SessionLimits};
 use crate::store::Store;
 
 use accept::Door;
 use access::Gate;
+use allowances::Allowances;
 use auth_failures::AuthFailures;
 use credentials::Credentials;
 use listener::Entrance;
+use proxy::Proxies;
 use session::SessionContext;
 use slots::Slots;
 use tls::ServerTls;
@@ -85,10 +95,12 @@ impl<L: HostLookup> Inbound<L> {
         }
         let gate = Gate::new(&config.access, config.auth.anywhere, lookup);
         let door = Door {
+            proxies: Proxies::new(config),
             gate,
             slots: Slots::new(
                 config.smtpd.max_connections,
                 config.smtpd.max_connections_per_client,
+                config.limits.client_connection_rate,
             ),
             sessions: Arc::new(session_context(config, tls, store, events.clone())),
             events: events.clone(),
@@ -150,6 +162,10 @@ fn session_context(
         &config.smtpd.banner,
         config.smtpd.max_message_size,
         config.smtpd.max_recipients,
+        SessionLimits {
+            mails_max: config.limits.max_messages_per_connection,
+            errors_max: config.limits.max_errors,
+        },
         sender_policy(config),
     )
     .with_auth(credentials.policy());
@@ -161,11 +177,14 @@ fn session_context(
         tls,
         credentials: Arc::new(credentials),
         auth_failures: AuthFailures::default(),
+        allowances: Allowances::new(&config.limits, store.clone()),
         store,
         events,
         mode: config.mode,
         command_timeout: config.smtpd.command_timeout,
         data_timeout: config.smtpd.data_timeout,
+        write_timeout: WRITE_TIMEOUT.min(config.smtpd.command_timeout),
+        min_data_rate: config.limits.min_data_rate,
     }
 }
 

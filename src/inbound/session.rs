@@ -14,15 +14,17 @@ use tokio_util::sync::{CancellationToken, WaitForCancellationFutureOwned};
 
 use crate::config::Mode;
 use crate::mail::TlsFacts;
-use crate::mail::limits::{REPLIES_BYTES_MAX, WRITE_TIMEOUT};
+use crate::mail::limits::REPLIES_BYTES_MAX;
 use crate::observe::{Event, Events, RejectedWhat};
-use crate::smtp::server::{About, LineReader, MailIntake, Next, Rules, Say, Session, Split, Step};
+use crate::smtp::server::{About, LineReader, Next, Rules, Say, Session, Split, Step};
 use crate::store::Store;
 
 use super::access::Standing;
+use super::allowances::{Allowances, ClientAllowance, MemoryShare};
 use super::auth_failures::AuthFailures;
 use super::chunks::ChunkedMessage;
 use super::credentials::Credentials;
+use super::data_pace::DataPace;
 use super::deadline::Deadline;
 use super::farewell;
 use super::listener::Entrance;
@@ -41,6 +43,10 @@ pub(super) struct SessionContext {
     pub(super) auth_failures: AuthFailures,
     pub(super) command_timeout: Duration,
     pub(super) data_timeout: Duration,
+    pub(super) write_timeout: Duration,
+    /// Bytes a second; 0: none.
+    pub(super) min_data_rate: u64,
+    pub(super) allowances: Allowances,
 }
 
 /// One client's connection.
@@ -55,6 +61,9 @@ pub(super) struct Connection {
     /// Replies to be written.
     out: Vec<u8>,
     deadline: Deadline,
+    pace: DataPace,
+    /// While a transaction is open.
+    memory: Option<MemoryShare>,
     shutdown: Pin<Box<WaitForCancellationFutureOwned>>,
 }
 
@@ -92,6 +101,8 @@ pub(super) async fn run(
         stream: Stream::Clear(stream),
         out: Vec::new(),
         deadline: Deadline::new(Instant::now() + context.command_timeout),
+        pace: DataPace::new(context.data_timeout, context.min_data_rate),
+        memory: None,
         shutdown: Box::pin(shutdown.cancelled_owned()),
         context,
     };
@@ -104,6 +115,7 @@ pub(super) async fn run(
         Err(end) => end,
         Ok(never) => match never {},
     };
+    connection.memory = None;
     let why = match end {
         End::HangUp(why) => match connection.flush().await {
             Ok(()) => why,
@@ -149,22 +161,34 @@ impl Connection {
         loop {
             let (consumed, split) = lines.next(self.input.unread());
             let step = match split {
-                Split::Line(line) => Some(session.line(line, self.mail_intake())),
+                Split::Line(line) => {
+                    let allowance = ClientAllowance {
+                        all: &self.context.allowances,
+                        client: self.client,
+                        share: &mut self.memory,
+                    };
+                    Some(session.line(line, allowance))
+                }
                 Split::Fault(fault) => Some(session.fault(fault)),
                 Split::NeedMore => None,
                 Split::Flood => return Err(End::HangUp("flood without a line end")),
             };
             self.input.consume(consumed);
-            match step {
-                Some(step) => {
-                    let starts_tls = matches!(step.next, Next::StartTls);
-                    self.take(session, step).await?;
-                    if starts_tls {
-                        self.secure(session).await?;
-                        *lines = LineReader::default();
-                    }
-                }
-                None => return Ok(answered),
+            let Some(step) = step else {
+                return Ok(answered);
+            };
+            let messages = self.messages;
+            let starts_tls = matches!(step.next, Next::StartTls);
+            self.take(session, step).await?;
+            if starts_tls {
+                self.secure(session).await?;
+                *lines = LineReader::default();
+            }
+            if self.messages > messages {
+                session.message_accepted();
+            }
+            if !session.in_transaction() {
+                self.memory = None;
             }
             if !session.in_chunks() {
                 self.chunked = None; // dropped with its transaction, unless it is whole and gone
@@ -183,7 +207,12 @@ impl Connection {
             Next::Command => self.flush().await,
             Next::StartTls => self.flush().await,
             Next::Close => Err(End::HangUp("closed after our reply")),
+            Next::GiveUp(say) => {
+                say.write(&mut self.out);
+                Err(End::HangUp("closed for what the client did"))
+            }
             Next::Data(submission) => {
+                self.pace.restart();
                 self.flush().await?;
                 self.receive(*submission).await
             }
@@ -258,6 +287,7 @@ impl Connection {
     }
 
     pub(super) async fn read_commands(&mut self, in_transaction: bool) -> Result<(), End> {
+        self.pace.restart();
         tokio::select! {
             biased;
             () = self.shutdown.as_mut(), if !in_transaction => {
@@ -276,15 +306,19 @@ impl Connection {
         }
     }
 
-    /// Reads more message data, waiting at most the data timeout.
+    /// Reads more message data, waiting at most the data timeout, and less from a client that was
+    /// slow before.
     pub(super) async fn read_data(&mut self) -> Result<(), End> {
-        self.deadline
-            .move_to(Instant::now() + self.context.data_timeout);
+        let begun = Instant::now();
+        self.deadline.move_to(begun + self.pace.left());
         tokio::select! {
             biased;
             read = self.input.read_data(&mut self.stream) => match read {
                 Ok(0) => Err(End::Gone("client closed the connection within the data")),
-                Ok(_) => Ok(()),
+                Ok(count) => {
+                    self.pace.received(count, begun.elapsed());
+                    Ok(())
+                }
                 Err(_) => Err(End::Gone("connection lost within the data")),
             },
             () = self.deadline.passed() => {
@@ -310,7 +344,8 @@ impl Connection {
         };
         let rest = &self.out[written..];
         if !rest.is_empty() {
-            match timeout(WRITE_TIMEOUT, self.stream.write_and_flush(rest)).await {
+            let writing = self.stream.write_and_flush(rest);
+            match timeout(self.context.write_timeout, writing).await {
                 Ok(Ok(())) => {}
                 Ok(Err(_)) => return Err(End::Gone("connection lost")),
                 Err(_elapsed) => return Err(End::Gone("client does not read our replies")),
@@ -326,13 +361,6 @@ impl Connection {
             what,
             reply: say.line(),
         });
-    }
-
-    fn mail_intake(&self) -> MailIntake {
-        match self.context.store.refuses_mail() {
-            None => MailIntake::Open,
-            Some(_why) => MailIntake::Closed, // the store told the operator
-        }
     }
 }
 

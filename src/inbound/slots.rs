@@ -1,18 +1,24 @@
-//! How many sessions there may be, in all and of one client network.
+//! How many sessions there may be, in all and of one client network, and how often one begins.
 
 use std::collections::HashMap;
-use std::net::{IpAddr, Ipv4Addr};
+use std::net::IpAddr;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use tokio::time::Instant;
 
+use crate::config::Rate;
 use crate::smtp::server::Say;
+
+use super::client_network::ClientNetwork;
+use super::client_rate::ClientRate;
 
 /// The places for sessions.
 #[derive(Debug)]
 pub(super) struct Slots {
     all: Arc<Semaphore>,
     per_client_max: usize,
+    rate: Option<ClientRate>,
     by_client: Mutex<HashMap<ClientNetwork, usize>>,
 }
 
@@ -24,24 +30,23 @@ pub(super) struct Slot {
     _one_of_all: OwnedSemaphorePermit,
 }
 
-/// What counts as one client: an IPv4 address, or an IPv6 /64, which one host can have for itself.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub(super) enum ClientNetwork {
-    V4(Ipv4Addr),
-    V6([u16; 4]),
-}
-
 impl Slots {
-    pub(super) fn new(max: usize, per_client_max: usize) -> Arc<Slots> {
+    pub(super) fn new(max: usize, per_client_max: usize, rate: Option<Rate>) -> Arc<Slots> {
         Arc::new(Slots {
             all: Arc::new(Semaphore::new(max.min(Semaphore::MAX_PERMITS))),
             per_client_max,
+            rate: rate.map(ClientRate::new),
             by_client: Mutex::default(),
         })
     }
 
     /// A place for `client`, or what to tell it.
     pub(super) fn take(self: &Arc<Slots>, client: IpAddr) -> Result<Slot, Say> {
+        if let Some(rate) = &self.rate
+            && !rate.take(client, Instant::now())
+        {
+            return Err(Say::TooManyFromClient);
+        }
         let Ok(one_of_all) = Arc::clone(&self.all).try_acquire_owned() else {
             return Err(Say::TooManyConnections);
         };
@@ -82,18 +87,6 @@ impl Drop for Slot {
     }
 }
 
-impl ClientNetwork {
-    pub(super) fn of(client: IpAddr) -> ClientNetwork {
-        match client {
-            IpAddr::V4(address) => ClientNetwork::V4(address),
-            IpAddr::V6(address) => {
-                let [a, b, c, d, ..] = address.segments();
-                ClientNetwork::V6([a, b, c, d])
-            }
-        }
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -105,7 +98,7 @@ mod tests {
     #[test]
     fn places_are_bounded_in_all_and_by_client() {
         // W-1.12
-        let slots = Slots::new(3, 2);
+        let slots = Slots::new(3, 2, None);
         let first = slots.take(ip("2001:db8::1")).unwrap();
         let _second = slots.take(ip("2001:db8::2")).unwrap();
         let third = slots.take(ip("2001:db8::3"));
@@ -120,7 +113,7 @@ mod tests {
 
     #[test]
     fn nothing_is_remembered_of_clients_that_left() {
-        let slots = Slots::new(3, 2);
+        let slots = Slots::new(3, 2, None);
         drop(slots.take(ip("192.0.2.1")).unwrap());
         assert!(slots.by_client.lock().unwrap().is_empty());
         assert_eq!(slots.all.available_permits(), 3);

@@ -34,6 +34,12 @@ pub const LISTEN_BACKLOG: i32 = 1_024;
 /// Clients that are being turned away, or whose right to connect is being looked up, at one time.
 /// More are turned away without waiting for them to listen.
 pub const LOBBY_MAX: usize = 256;
+/// Client networks whose rate is remembered at one time, for each rate.
+pub const RATED_CLIENTS_MAX: usize = 100_000;
+/// Longest PROXY protocol header taken, in bytes: the longest without TLVs has 232.
+pub const PROXY_HEADER_BYTES_MAX: usize = 4_096;
+/// How long a proxy may take for the header of a connection.
+pub const PROXY_HEADER_TIMEOUT: Duration = Duration::from_secs(5);
 /// Names of allowed hosts that are looked up at one time.
 pub const HOST_LOOKUPS_MAX: usize = 16;
 /// Failures to authenticate at which a session ends.
@@ -136,6 +142,10 @@ pub const TLS_FILES_INTERVAL: Duration = Duration::from_secs(1);
 pub const TLS13_TICKETS_MAX: usize = 2;
 /// How long a client may take to read what we wrote.
 pub const WRITE_TIMEOUT: Duration = Duration::from_secs(60);
+
+/// Memory that a transaction can come to need for its data, in bytes: what was read and a piece of
+/// the body, whatever the size of the message.
+pub const TRANSACTION_MEMORY_BYTES: u64 = (DATA_READ_BYTES + BODY_PIECE_BYTES) as u64;
 
 const _: () = assert!(COMMAND_LINE_BYTES_MAX >= 512);
 const _: () = assert!(COMMAND_LINE_BYTES_MAX < SESSION_READ_BYTES);

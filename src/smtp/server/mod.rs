@@ -4,6 +4,7 @@
 //! Promises: no input makes it panic, wait or keep more than the bounds of [`crate::mail::limits`];
 //! nothing that a client sent is ever part of a reply; a line that is damaged runs nothing.
 
+mod allowance;
 pub mod auth;
 mod chunk;
 mod command;
@@ -15,8 +16,14 @@ mod recipients;
 mod reply;
 mod session;
 
+pub use allowance::{Allowance, MailIntake};
 pub use chunk::{Chunk, PartOf};
 pub use line_reader::{LineFault, LineReader, Split};
 pub use recipients::Named;
-pub use reply::{AuthPolicy, Offers, Reply, Rules, Say, SenderPolicy, write_accepted};
-pub use session::{About, MailIntake, Next, Session, Step, Submission};
+pub use reply::{
+    AuthPolicy, Offers, Reply, Rules, Say, SenderPolicy, SessionLimits, write_accepted,
+};
+pub use session::{About, Next, Session, Step, Submission};
+
+#[cfg(test)]
+mod segmentation;

@@ -71,13 +71,17 @@ pub enum Say {
     AccessUnknown,
     TooManyConnections,
     TooManyFromClient,
+    TooManyMessages,
+    TooManyErrors,
+    MessageRate,
+    RecipientRate,
     ShuttingDown,
     TooSlow,
 }
 
 impl Say {
     /// All of them.
-    pub const ALL: [Say; 56] = [
+    pub const ALL: [Say; 60] = [
         Say::Ok,
         Say::SenderOk,
         Say::RecipientOk,
@@ -132,6 +136,10 @@ impl Say {
         Say::AccessUnknown,
         Say::TooManyConnections,
         Say::TooManyFromClient,
+        Say::TooManyMessages,
+        Say::TooManyErrors,
+        Say::MessageRate,
+        Say::RecipientRate,
         Say::ShuttingDown,
         Say::TooSlow,
     ];
@@ -201,6 +209,12 @@ impl Say {
             Say::AccessUnknown => "421 4.4.3 your right to connect can not be looked up now",
             Say::TooManyConnections => "421 4.3.2 too many connections, come again later",
             Say::TooManyFromClient => "421 4.7.0 too many connections from your network",
+            Say::TooManyMessages => "421 4.7.0 too many messages for one connection",
+            Say::TooManyErrors => "421 4.7.0 too many errors",
+            Say::MessageRate => "450 4.7.1 too many messages from your network, come again later",
+            Say::RecipientRate => {
+                "450 4.7.1 too many recipients from your network, come again later"
+            }
             Say::ShuttingDown => "421 4.3.2 shutting down, come again later",
             Say::TooSlow => "421 4.4.2 waited too long for you",
         }
@@ -210,6 +224,12 @@ impl Say {
     #[must_use]
     pub const fn is_refusal(self) -> bool {
         self.line().as_bytes()[0] >= b'4'
+    }
+
+    /// Whether it says no for good.
+    #[must_use]
+    pub const fn is_permanent(self) -> bool {
+        self.line().as_bytes()[0] == b'5'
     }
 
     /// Whether we hang up behind it.
@@ -269,6 +289,8 @@ pub struct Rules {
     pub message_bytes_max: u64,
     /// Most recipients of one transaction.
     pub recipients_max: usize,
+    /// What else a session may use up.
+    pub limits: SessionLimits,
     /// Who may stand in MAIL.
     pub senders: SenderPolicy,
     /// Whether there is a certificate for STARTTLS.
@@ -278,6 +300,15 @@ pub struct Rules {
     greeting: Box<[u8]>,
     hello: Box<[u8]>,
     extensions: Box<[u8]>,
+}
+
+/// What one session may use up.
+#[derive(Clone, Copy, Debug)]
+pub struct SessionLimits {
+    /// Most transactions, announced as MAILMAX (RFC 9422).
+    pub mails_max: u64,
+    /// Commands refused with 5yz since the last accepted message, at which it ends.
+    pub errors_max: u32,
 }
 
 /// Whether and how clients may authenticate.
@@ -328,21 +359,25 @@ impl Rules {
         banner: &str,
         message_bytes_max: u64,
         recipients_max: usize,
+        limits: SessionLimits,
         senders: SenderPolicy,
     ) -> Rules {
+        let mails_max = limits.mails_max;
         let name = hostname.as_str();
         Rules {
             greeting: one_line(&format!("220 {name} {banner}")),
             hello: one_line(&format!("250 {name}")),
             extensions: format!(
                 "250-{name}\r\n250-SIZE {message_bytes_max}\r\n250-PIPELINING\r\n\
-                 250-8BITMIME\r\n250-BINARYMIME\r\n250-CHUNKING\r\n250-SMTPUTF8\r\n250-DSN\r\n"
+                 250-8BITMIME\r\n250-BINARYMIME\r\n250-CHUNKING\r\n250-SMTPUTF8\r\n250-DSN\r\n\
+                 250-LIMITS RCPTMAX={recipients_max} MAILMAX={mails_max}\r\n"
             )
             .into_bytes()
             .into(),
             hostname,
             message_bytes_max,
             recipients_max,
+            limits,
             senders,
             starttls: false,
             auth: AuthPolicy::default(),
@@ -444,12 +479,16 @@ mod tests {
     fn rules(banner: &str) -> Rules {
         let name = Domain::parse("gp.test").unwrap();
         let senders = SenderPolicy::Local(Box::new(|domain| domain.as_str() == "gp.test"));
-        Rules::new(name, banner, 10_485_760, 100, senders)
+        let limits = SessionLimits {
+            mails_max: 1000,
+            errors_max: 20,
+        };
+        Rules::new(name, banner, 10_485_760, 100, limits, senders)
     }
 
     #[test]
     fn what_depends_on_configuration() {
-        // W-1.01, W-2.01, W-2.03, W-5.01
+        // W-1.01, W-2.01, W-2.03, W-4.13, W-5.01
         let mut out = Vec::new();
         let rules = rules("GopherPost ready");
         rules.write_greeting(&mut out);
@@ -475,6 +514,7 @@ mod tests {
             250-CHUNKING
             250-SMTPUTF8
             250-DSN
+            250-LIMITS RCPTMAX=100 MAILMAX=1000
             250 ENHANCEDSTATUSCODES
             250-gp.test
             250-SIZE 10485760
@@ -484,6 +524,7 @@ mod tests {
             250-CHUNKING
             250-SMTPUTF8
             250-DSN
+            250-LIMITS RCPTMAX=100 MAILMAX=1000
             250-STARTTLS
             250-AUTH PLAIN LOGIN SCRAM-SHA-256 SCRAM-SHA-256-PLUS
             250 ENHANCEDSTATUSCODES

@@ -9,6 +9,7 @@ use std::sync::Arc;
 use crate::mail::limits::{AUTH_FAILURES_IN_SESSION_MAX, HELO_BYTES_MAX};
 use crate::mail::{AddressError, BodyKind, Envelope, Protocol, Spelling, TlsFacts};
 
+use super::allowance::Allowance;
 use super::auth::{AuthStart, Mechanisms};
 use super::chunk::{Chunk, PartOf};
 use super::command::{self, Command};
@@ -25,6 +26,10 @@ pub struct Session {
     phase: Phase,
     /// `None`: in clear.
     tls: Option<TlsFacts>,
+    /// Transactions so far.
+    mails: u64,
+    /// Commands refused with 5yz since the last accepted message.
+    errors: u32,
     auth: AuthState,
 }
 
@@ -99,6 +104,8 @@ pub enum Next {
     Authenticate(AuthStart),
     /// Nothing: hang up.
     Close,
+    /// Nothing: say this as well, and hang up.
+    GiveUp(Say),
 }
 
 /// A transaction that is complete but for the message itself.
@@ -118,15 +125,6 @@ pub struct Submission {
     pub user: Option<Box<str>>,
 }
 
-/// Whether mail can be taken at this moment, as the store says.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum MailIntake {
-    /// It can.
-    Open,
-    /// It can't; the client may come again.
-    Closed,
-}
-
 impl Session {
     /// A session whose greeting goes out now.
     #[must_use]
@@ -135,6 +133,8 @@ impl Session {
             rules,
             phase: Phase::Unknown,
             tls: None,
+            mails: 0,
+            errors: 0,
             auth: AuthState::default(),
         }
     }
@@ -190,8 +190,31 @@ impl Session {
         matches!(self.phase, Phase::Chunks { .. })
     }
 
-    /// Takes a command line without its CRLF, as [`super::LineReader`] gives it.
-    pub fn line(&mut self, line: &[u8], intake: MailIntake) -> Step {
+    /// Takes a command line without its CRLF, as [`super::LineReader`] gives it. What depends on
+    /// more than this session is asked of `allowance`, once everything else is well.
+    pub fn line(&mut self, line: &[u8], allowance: impl Allowance) -> Step {
+        let step = self.run(line, allowance);
+        self.counted(step)
+    }
+
+    /// A message of this session was accepted: whatever was wrong before is forgiven.
+    pub fn message_accepted(&mut self) {
+        self.errors = 0;
+    }
+
+    fn counted(&mut self, mut step: Step) -> Step {
+        let Some(say) = step.verdict().filter(|say| say.is_permanent()) else {
+            return step;
+        };
+        self.errors += 1;
+        if self.errors >= self.rules.limits.errors_max && !matches!(step.next, Next::Close) {
+            step.reply = Reply::Fixed(say); // of a chunk it would come behind its octets
+            step.next = Next::GiveUp(Say::TooManyErrors);
+        }
+        step
+    }
+
+    fn run(&mut self, line: &[u8], allowance: impl Allowance) -> Step {
         let command = match command::parse(line) {
             Ok(command) => command,
             Err(_) if self.must_authenticate() && is_for_users(line) => {
@@ -206,11 +229,11 @@ impl Session {
             Command::Helo(name) => self.hello(name, false),
             Command::Ehlo(name) => self.hello(name, true),
             Command::Mail(argument) => {
-                let said = self.mail(argument, intake);
+                let said = self.mail(argument, allowance);
                 Step::say(About::Mail, said.map_or_else(|no| no, |()| Say::SenderOk))
             }
             Command::Rcpt(argument) => {
-                let said = self.rcpt(argument);
+                let said = self.rcpt(argument, allowance);
                 Step::say(
                     About::Rcpt,
                     said.map_or_else(|no| no, |()| Say::RecipientOk),
@@ -250,7 +273,7 @@ impl Session {
             LineFault::TlsHello => Say::TlsHello,
             LineFault::Chunk => Say::BadChunk,
         };
-        Step::say(About::Command, say)
+        self.counted(Step::say(About::Command, say))
     }
 
     /// HELO and EHLO do what RSET does (RFC 5321 4.1.4).
@@ -290,12 +313,15 @@ impl Session {
         step
     }
 
-    fn mail(&mut self, argument: &[u8], intake: MailIntake) -> Result<(), Say> {
+    fn mail(&mut self, argument: &[u8], mut allowance: impl Allowance) -> Result<(), Say> {
         let hello = match &self.phase {
             Phase::Unknown => return Err(Say::HelloFirst),
             Phase::Transaction { .. } | Phase::Chunks { .. } => return Err(Say::NestedMail),
             Phase::Ready { hello } => hello.clone(),
         };
+        if self.mails >= self.rules.limits.mails_max {
+            return Err(Say::TooManyMessages);
+        }
         let split = path::split(argument).map_err(|fault| path_fault(fault, Say::BadSender))?;
         let spelling = if parameters::ask_for_smtputf8(split.parameters) {
             Spelling::Utf8
@@ -313,10 +339,8 @@ impl Session {
         if self.auth.user.is_none() && !self.rules.senders.allows(&reverse_path) {
             return Err(Say::SenderNotAllowed);
         }
-        match intake {
-            MailIntake::Open => {}
-            MailIntake::Closed => return Err(Say::NoRoom),
-        }
+        allowance.message()?;
+        self.mails += 1;
         self.phase = Phase::Transaction {
             hello,
             envelope: Envelope {
@@ -373,7 +397,7 @@ impl Session {
         self.auth.demanded && self.auth.user.is_none()
     }
 
-    fn rcpt(&mut self, argument: &[u8]) -> Result<(), Say> {
+    fn rcpt(&mut self, argument: &[u8], mut allowance: impl Allowance) -> Result<(), Say> {
         let (envelope, recipients, refused) = match &mut self.phase {
             Phase::Unknown => return Err(Say::HelloFirst),
             Phase::Ready { .. } => return Err(Say::MailFirst),
@@ -385,11 +409,12 @@ impl Session {
                 ..
             } => (envelope, recipients, refused),
         };
-        let granted = recipient(argument, envelope, &self.rules).and_then(|named| match recipients
-            .add(named, self.rules.recipients_max)
-        {
-            Added::Yes => Ok(()),
-            Added::Full => Err(Say::TooManyRecipients),
+        let granted = recipient(argument, envelope, &self.rules).and_then(|named| {
+            allowance.recipient()?;
+            match recipients.add(named, self.rules.recipients_max) {
+                Added::Yes => Ok(()),
+                Added::Full => Err(Say::TooManyRecipients),
+            }
         });
         *refused |= granted.is_err();
         granted
@@ -512,6 +537,18 @@ impl Step {
             } else {
                 Next::Command
             },
+        }
+    }
+
+    /// What was decided about the command, said at once or behind the octets of a chunk.
+    fn verdict(&self) -> Option<Say> {
+        match (&self.next, self.reply) {
+            (Next::Chunk(chunk), _) => match chunk.part_of {
+                PartOf::Nothing(say) => Some(say),
+                PartOf::New(_) | PartOf::Current => None,
+            },
+            (_, Reply::Fixed(say)) => Some(say),
+            (_, Reply::Hello | Reply::Extensions(_) | Reply::Later) => None,
         }
     }
 

@@ -2,7 +2,7 @@
 
 use super::tests::{local_only, play_session, session};
 use super::*;
-use crate::smtp::server::AuthPolicy;
+use crate::smtp::server::{AuthPolicy, MailIntake};
 use expect_test::{Expect, expect};
 
 const OFFERED: AuthPolicy = AuthPolicy {
@@ -83,7 +83,7 @@ fn auth_is_refused_in_clear_and_without_users() {
         script,
         expect![[r#"
             AUTH PLAIN AGEAYg==                          502 5.5.1
-            EHLO x                                       250-gp.test|250-SIZE 10485760|250-PIPELINING|250-8BITMIME|250-BINARYMIME|250-CHUNKING|250-SMTPUTF8|250-DSN|250 ENHANCEDSTATUSCODES
+            EHLO x                                       250-gp.test|250-SIZE 10485760|250-PIPELINING|250-8BITMIME|250-BINARYMIME|250-CHUNKING|250-SMTPUTF8|250-DSN|250-LIMITS RCPTMAX=3 MAILMAX=50|250 ENHANCEDSTATUSCODES
             AUTH PLAIN AGEAYg==                          502 5.5.1
             AUTH                                         502 5.5.1
             AUTH FOO                                     502 5.5.1
@@ -94,7 +94,7 @@ fn auth_is_refused_in_clear_and_without_users() {
         script,
         expect![[r#"
             AUTH PLAIN AGEAYg==                          538 5.7.1
-            EHLO x                                       250-gp.test|250-SIZE 10485760|250-PIPELINING|250-8BITMIME|250-BINARYMIME|250-CHUNKING|250-SMTPUTF8|250-DSN|250 ENHANCEDSTATUSCODES
+            EHLO x                                       250-gp.test|250-SIZE 10485760|250-PIPELINING|250-8BITMIME|250-BINARYMIME|250-CHUNKING|250-SMTPUTF8|250-DSN|250-LIMITS RCPTMAX=3 MAILMAX=50|250 ENHANCEDSTATUSCODES
             AUTH PLAIN AGEAYg==                          538 5.7.1
             AUTH                                         538 5.7.1
             AUTH FOO                                     538 5.7.1
@@ -123,7 +123,7 @@ fn auth_has_its_place_in_a_session() {
             AUTH PLAIN AGEAYg==                          503 5.5.1
             HELO x                                       250 gp.test
             AUTH PLAIN AGEAYg==                          503 5.5.1
-            EHLO x                                       250-gp.test|250-SIZE 10485760|250-PIPELINING|250-8BITMIME|250-BINARYMIME|250-CHUNKING|250-SMTPUTF8|250-DSN|250-AUTH PLAIN LOGIN SCRAM-SHA-256|250 ENHANCEDSTATUSCODES
+            EHLO x                                       250-gp.test|250-SIZE 10485760|250-PIPELINING|250-8BITMIME|250-BINARYMIME|250-CHUNKING|250-SMTPUTF8|250-DSN|250-LIMITS RCPTMAX=3 MAILMAX=50|250-AUTH PLAIN LOGIN SCRAM-SHA-256|250 ENHANCEDSTATUSCODES
             AUTH                                         501 5.5.4
             AUTH CRAM-MD5                                504 5.5.4
             AUTH SCRAM-SHA-256-PLUS                      504 5.5.4
@@ -153,10 +153,10 @@ fn who_is_authenticated_stays_so_and_sends_as_anybody() {
         RCPT TO:<b@dest.test>
         DATA",
         expect![[r#"
-            EHLO x                                       250-gp.test|250-SIZE 10485760|250-PIPELINING|250-8BITMIME|250-BINARYMIME|250-CHUNKING|250-SMTPUTF8|250-DSN|250 ENHANCEDSTATUSCODES
+            EHLO x                                       250-gp.test|250-SIZE 10485760|250-PIPELINING|250-8BITMIME|250-BINARYMIME|250-CHUNKING|250-SMTPUTF8|250-DSN|250-LIMITS RCPTMAX=3 MAILMAX=50|250 ENHANCEDSTATUSCODES
             AUTH PLAIN                                   503 5.5.1
             RSET                                         250 2.0.0
-            EHLO x                                       250-gp.test|250-SIZE 10485760|250-PIPELINING|250-8BITMIME|250-BINARYMIME|250-CHUNKING|250-SMTPUTF8|250-DSN|250 ENHANCEDSTATUSCODES
+            EHLO x                                       250-gp.test|250-SIZE 10485760|250-PIPELINING|250-8BITMIME|250-BINARYMIME|250-CHUNKING|250-SMTPUTF8|250-DSN|250-LIMITS RCPTMAX=3 MAILMAX=50|250 ENHANCEDSTATUSCODES
             MAIL FROM:<a@elsewhere.test>                 250 2.1.0
             RCPT TO:<b@dest.test>                        250 2.1.5
             DATA                                         354
@@ -207,7 +207,7 @@ fn a_stranger_can_only_authenticate() {
         script,
         expect![[r#"
             MAIL FROM:<a@gp.test>                        530 5.7.0
-            EHLO x                                       250-gp.test|250-SIZE 10485760|250-PIPELINING|250-8BITMIME|250-BINARYMIME|250-CHUNKING|250-SMTPUTF8|250-DSN|250 ENHANCEDSTATUSCODES
+            EHLO x                                       250-gp.test|250-SIZE 10485760|250-PIPELINING|250-8BITMIME|250-BINARYMIME|250-CHUNKING|250-SMTPUTF8|250-DSN|250-LIMITS RCPTMAX=3 MAILMAX=50|250 ENHANCEDSTATUSCODES
             NOOP                                         250 2.0.0
             RSET                                         250 2.0.0
             MAIL FROM:<a@gp.test>                        530 5.7.0
@@ -235,7 +235,7 @@ fn a_stranger_can_only_authenticate() {
         MAIL FROM:<a@elsewhere.test>
         VRFY x",
         expect![[r#"
-            EHLO x                                       250-gp.test|250-SIZE 10485760|250-PIPELINING|250-8BITMIME|250-BINARYMIME|250-CHUNKING|250-SMTPUTF8|250-DSN|250 ENHANCEDSTATUSCODES
+            EHLO x                                       250-gp.test|250-SIZE 10485760|250-PIPELINING|250-8BITMIME|250-BINARYMIME|250-CHUNKING|250-SMTPUTF8|250-DSN|250-LIMITS RCPTMAX=3 MAILMAX=50|250 ENHANCEDSTATUSCODES
             MAIL FROM:<a@elsewhere.test>                 250 2.1.0
             VRFY x                                       252 2.0.0
         "#]],

@@ -3,12 +3,17 @@
 
 use super::*;
 use crate::mail::Domain;
-use crate::smtp::server::SenderPolicy;
+use crate::smtp::server::{MailIntake, SenderPolicy, SessionLimits};
 use expect_test::{Expect, expect};
+
+const LIMITS: SessionLimits = SessionLimits {
+    mails_max: 50,
+    errors_max: 100,
+};
 
 pub(super) fn session(senders: SenderPolicy) -> Session {
     let name = Domain::parse("gp.test").unwrap();
-    let rules = Rules::new(name, "ready", 10_485_760, 3, senders);
+    let rules = Rules::new(name, "ready", 10_485_760, 3, LIMITS, senders);
     Session::new(Arc::new(rules))
 }
 
@@ -62,6 +67,7 @@ fn play_with(mut session: Session, script: &str, intake: MailIntake) -> String {
             Next::Authenticate(start) => seen.push_str(&format!("  = {start:?}\n")),
             Next::Close => seen.push_str("  = closes\n"),
             Next::Chunk(chunk) => seen.push_str(&format!("  = {}\n", told(&chunk))),
+            Next::GiveUp(say) => seen.push_str(&format!("  = says {} and closes\n", say.line())),
         }
     }
     seen
@@ -109,7 +115,7 @@ fn a_transaction() {
         DATA
         QUIT",
         expect![[r#"
-            EHLO client.test                             250-gp.test|250-SIZE 10485760|250-PIPELINING|250-8BITMIME|250-BINARYMIME|250-CHUNKING|250-SMTPUTF8|250-DSN|250 ENHANCEDSTATUSCODES
+            EHLO client.test                             250-gp.test|250-SIZE 10485760|250-PIPELINING|250-8BITMIME|250-BINARYMIME|250-CHUNKING|250-SMTPUTF8|250-DSN|250-LIMITS RCPTMAX=3 MAILMAX=50|250 ENHANCEDSTATUSCODES
             MAIL FROM:<Ann@GP.test> SIZE=100 BODY=8BITMIME 250 2.1.0
             RCPT TO:<Bob@Dest.test>                      250 2.1.5
             RCPT TO:<postMaster>                         250 2.1.5
@@ -164,7 +170,7 @@ fn commands_out_of_order() {
             MAIL FROM:<a@gp.test>                        503 5.5.1
             RCPT TO:<b@dest.test>                        503 5.5.1
             DATA                                         503 5.5.1
-            EHLO x                                       250-gp.test|250-SIZE 10485760|250-PIPELINING|250-8BITMIME|250-BINARYMIME|250-CHUNKING|250-SMTPUTF8|250-DSN|250 ENHANCEDSTATUSCODES
+            EHLO x                                       250-gp.test|250-SIZE 10485760|250-PIPELINING|250-8BITMIME|250-BINARYMIME|250-CHUNKING|250-SMTPUTF8|250-DSN|250-LIMITS RCPTMAX=3 MAILMAX=50|250 ENHANCEDSTATUSCODES
             RCPT TO:<b@dest.test>                        503 5.5.1
             DATA                                         503 5.5.1
             MAIL FROM:<a@gp.test>                        250 2.1.0
@@ -215,12 +221,12 @@ fn greetings() {
             RCPT TO:<b@dest.test>                        250 2.1.5
             DATA                                         354
               = <a@gp.test> to [<b@dest.test>] by client.test with Smtp SevenBit
-            EHLO a(b)";é[]                               250-gp.test|250-SIZE 10485760|250-PIPELINING|250-8BITMIME|250-BINARYMIME|250-CHUNKING|250-SMTPUTF8|250-DSN|250 ENHANCEDSTATUSCODES
+            EHLO a(b)";é[]                               250-gp.test|250-SIZE 10485760|250-PIPELINING|250-8BITMIME|250-BINARYMIME|250-CHUNKING|250-SMTPUTF8|250-DSN|250-LIMITS RCPTMAX=3 MAILMAX=50|250 ENHANCEDSTATUSCODES
             MAIL FROM:<a@gp.test> SMTPUTF8               250 2.1.0
             RCPT TO:<ü@bücher.test>                      250 2.1.5
             DATA                                         354
               = <a@gp.test> to [<ü@bücher.test>] by a(b)\";\xc3\xa9[] with Utf8Smtp SevenBit
-            EHLO [IPv6:::1]                              250-gp.test|250-SIZE 10485760|250-PIPELINING|250-8BITMIME|250-BINARYMIME|250-CHUNKING|250-SMTPUTF8|250-DSN|250 ENHANCEDSTATUSCODES
+            EHLO [IPv6:::1]                              250-gp.test|250-SIZE 10485760|250-PIPELINING|250-8BITMIME|250-BINARYMIME|250-CHUNKING|250-SMTPUTF8|250-DSN|250-LIMITS RCPTMAX=3 MAILMAX=50|250 ENHANCEDSTATUSCODES
             MAIL FROM:<a@gp.test>                        250 2.1.0
             RCPT TO:<b@dest.test>                        250 2.1.5
             DATA                                         354
@@ -249,7 +255,7 @@ fn refused_recipients_disturb_nobody() {
         RCPT TO:<2@dest.test>
         DATA",
         expect![[r#"
-            EHLO x                                       250-gp.test|250-SIZE 10485760|250-PIPELINING|250-8BITMIME|250-BINARYMIME|250-CHUNKING|250-SMTPUTF8|250-DSN|250 ENHANCEDSTATUSCODES
+            EHLO x                                       250-gp.test|250-SIZE 10485760|250-PIPELINING|250-8BITMIME|250-BINARYMIME|250-CHUNKING|250-SMTPUTF8|250-DSN|250-LIMITS RCPTMAX=3 MAILMAX=50|250 ENHANCEDSTATUSCODES
             MAIL FROM:<a@gp.test>                        250 2.1.0
             RCPT TO:<>                                   501 5.1.3
             RCPT TO:<@dest.test>                         501 5.1.3
@@ -289,7 +295,7 @@ fn refused_senders_open_nothing() {
         RCPT TO:<b@dest.test>
         MAIL FROM:<\u{fc}@gp.test> SIZE=10485760 SMTPUTF8",
         expect![[r#"
-            EHLO x                                       250-gp.test|250-SIZE 10485760|250-PIPELINING|250-8BITMIME|250-BINARYMIME|250-CHUNKING|250-SMTPUTF8|250-DSN|250 ENHANCEDSTATUSCODES
+            EHLO x                                       250-gp.test|250-SIZE 10485760|250-PIPELINING|250-8BITMIME|250-BINARYMIME|250-CHUNKING|250-SMTPUTF8|250-DSN|250-LIMITS RCPTMAX=3 MAILMAX=50|250 ENHANCEDSTATUSCODES
             MAIL FROM:<postmaster>                       501 5.1.7
             MAIL FROM:<a@sub.gp.test>                    550 5.7.1
             RCPT TO:<b@dest.test>                        503 5.5.1
@@ -320,7 +326,7 @@ fn http_and_quit_close() {
         expect![[r#"
             GET / HTTP/1.1                               500 5.5.2
               = closes
-            EHLO x                                       250-gp.test|250-SIZE 10485760|250-PIPELINING|250-8BITMIME|250-BINARYMIME|250-CHUNKING|250-SMTPUTF8|250-DSN|250 ENHANCEDSTATUSCODES
+            EHLO x                                       250-gp.test|250-SIZE 10485760|250-PIPELINING|250-8BITMIME|250-BINARYMIME|250-CHUNKING|250-SMTPUTF8|250-DSN|250-LIMITS RCPTMAX=3 MAILMAX=50|250 ENHANCEDSTATUSCODES
             MAIL FROM:<a@gp.test>                        250 2.1.0
             QUIT x                                       501 5.5.4
             QUIT                                         221 2.0.0
@@ -335,7 +341,7 @@ fn without_room_only_mail_is_refused() {
     let script = "EHLO x\nMAIL FROM:<a@gp.test>\nRCPT TO:<b@dest.test>\nNOOP";
     let seen = play_with(session(SenderPolicy::Any), script, MailIntake::Closed);
     expect![[r#"
-        EHLO x                                       250-gp.test|250-SIZE 10485760|250-PIPELINING|250-8BITMIME|250-BINARYMIME|250-CHUNKING|250-SMTPUTF8|250-DSN|250 ENHANCEDSTATUSCODES
+        EHLO x                                       250-gp.test|250-SIZE 10485760|250-PIPELINING|250-8BITMIME|250-BINARYMIME|250-CHUNKING|250-SMTPUTF8|250-DSN|250-LIMITS RCPTMAX=3 MAILMAX=50|250 ENHANCEDSTATUSCODES
         MAIL FROM:<a@gp.test>                        452 4.3.1
         RCPT TO:<b@dest.test>                        503 5.5.1
         NOOP                                         250 2.0.0
@@ -429,7 +435,7 @@ fn a_message_in_chunks() {
         expect![[r#"
             BDAT 1                                       ...
               = 1 octets: nothing: 503 5.5.1 say EHLO first
-            EHLO x                                       250-gp.test|250-SIZE 10485760|250-PIPELINING|250-8BITMIME|250-BINARYMIME|250-CHUNKING|250-SMTPUTF8|250-DSN|250 ENHANCEDSTATUSCODES
+            EHLO x                                       250-gp.test|250-SIZE 10485760|250-PIPELINING|250-8BITMIME|250-BINARYMIME|250-CHUNKING|250-SMTPUTF8|250-DSN|250-LIMITS RCPTMAX=3 MAILMAX=50|250 ENHANCEDSTATUSCODES
             BDAT 2 LAST                                  ...
               = 2 octets, the last: nothing: 503 5.5.1 say MAIL first
             MAIL FROM:<a@gp.test>                        250 2.1.0
@@ -466,7 +472,7 @@ fn a_message_in_chunks() {
             RCPT TO:<b@dest.test>                        250 2.1.5
             BDAT 11                                      ...
               = 11 octets: begins [<b@dest.test>]
-            EHLO x                                       250-gp.test|250-SIZE 10485760|250-PIPELINING|250-8BITMIME|250-BINARYMIME|250-CHUNKING|250-SMTPUTF8|250-DSN|250 ENHANCEDSTATUSCODES
+            EHLO x                                       250-gp.test|250-SIZE 10485760|250-PIPELINING|250-8BITMIME|250-BINARYMIME|250-CHUNKING|250-SMTPUTF8|250-DSN|250-LIMITS RCPTMAX=3 MAILMAX=50|250 ENHANCEDSTATUSCODES
             BDAT 12                                      ...
               = 12 octets: nothing: 503 5.5.1 say MAIL first
         "#]],
@@ -496,7 +502,7 @@ fn a_binary_message_comes_in_chunks_only() {
         DATA
         BDAT 5 LAST",
         expect![[r#"
-            EHLO x                                       250-gp.test|250-SIZE 10485760|250-PIPELINING|250-8BITMIME|250-BINARYMIME|250-CHUNKING|250-SMTPUTF8|250-DSN|250 ENHANCEDSTATUSCODES
+            EHLO x                                       250-gp.test|250-SIZE 10485760|250-PIPELINING|250-8BITMIME|250-BINARYMIME|250-CHUNKING|250-SMTPUTF8|250-DSN|250-LIMITS RCPTMAX=3 MAILMAX=50|250 ENHANCEDSTATUSCODES
             MAIL FROM:<a@gp.test> BODY=BINARYMIME        250 2.1.0
             RCPT TO:<b@dest.test>                        250 2.1.5
             DATA                                         503 5.5.1
@@ -510,11 +516,11 @@ fn a_binary_message_comes_in_chunks_only() {
 fn starttls_forgets_what_was_said() {
     // W-2.02, W-8.01, W-8.02
     let name = Domain::parse("gp.test").unwrap();
-    let rules = Rules::new(name, "ready", 10_485_760, 3, SenderPolicy::Any).with_starttls();
+    let rules = Rules::new(name, "ready", 10_485_760, 3, LIMITS, SenderPolicy::Any).with_starttls();
     let session = Session::new(Arc::new(rules));
     expect![[r#"
         STARTTLS                                     503 5.5.1
-        EHLO outside                                 250-gp.test|250-SIZE 10485760|250-PIPELINING|250-8BITMIME|250-BINARYMIME|250-CHUNKING|250-SMTPUTF8|250-DSN|250-STARTTLS|250 ENHANCEDSTATUSCODES
+        EHLO outside                                 250-gp.test|250-SIZE 10485760|250-PIPELINING|250-8BITMIME|250-BINARYMIME|250-CHUNKING|250-SMTPUTF8|250-DSN|250-LIMITS RCPTMAX=3 MAILMAX=50|250-STARTTLS|250 ENHANCEDSTATUSCODES
         STARTTLS now                                 501 5.5.4
         MAIL FROM:<a@gp.test>                        250 2.1.0
         STARTTLS                                     220 2.0.0
@@ -522,7 +528,7 @@ fn starttls_forgets_what_was_said() {
         STARTTLS                                     503 5.5.1
         RCPT TO:<b@dest.test>                        503 5.5.1
         MAIL FROM:<a@gp.test>                        503 5.5.1
-        EHLO inside                                  250-gp.test|250-SIZE 10485760|250-PIPELINING|250-8BITMIME|250-BINARYMIME|250-CHUNKING|250-SMTPUTF8|250-DSN|250 ENHANCEDSTATUSCODES
+        EHLO inside                                  250-gp.test|250-SIZE 10485760|250-PIPELINING|250-8BITMIME|250-BINARYMIME|250-CHUNKING|250-SMTPUTF8|250-DSN|250-LIMITS RCPTMAX=3 MAILMAX=50|250 ENHANCEDSTATUSCODES
         STARTTLS                                     503 5.5.1
         MAIL FROM:<a@gp.test>                        250 2.1.0
         RCPT TO:<b@dest.test>                        250 2.1.5
@@ -557,7 +563,7 @@ fn without_a_certificate_there_is_no_starttls() {
         STARTTLS",
         expect![[r#"
             STARTTLS                                     502 5.5.1
-            EHLO x                                       250-gp.test|250-SIZE 10485760|250-PIPELINING|250-8BITMIME|250-BINARYMIME|250-CHUNKING|250-SMTPUTF8|250-DSN|250 ENHANCEDSTATUSCODES
+            EHLO x                                       250-gp.test|250-SIZE 10485760|250-PIPELINING|250-8BITMIME|250-BINARYMIME|250-CHUNKING|250-SMTPUTF8|250-DSN|250-LIMITS RCPTMAX=3 MAILMAX=50|250 ENHANCEDSTATUSCODES
             STARTTLS                                     502 5.5.1
         "#]],
     );

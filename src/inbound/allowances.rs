@@ -1,0 +1,74 @@
+//! What clients may use up beyond their own session: the store's room, memory for messages that are
+//! coming in, and each client's rates.
+
+use std::net::IpAddr;
+use std::sync::Arc;
+
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use tokio::time::Instant;
+
+use crate::config::LimitsConfig;
+use crate::mail::limits::TRANSACTION_MEMORY_BYTES;
+use crate::smtp::server::{Allowance, Say};
+use crate::store::Store;
+
+use super::client_rate::ClientRate;
+
+/// Shared by all sessions.
+pub(super) struct Allowances {
+    store: Store,
+    /// Transactions that may be open at one time, by the memory that each can come to need.
+    transactions: Arc<Semaphore>,
+    messages: Option<ClientRate>,
+    recipients: Option<ClientRate>,
+}
+
+/// The memory that is set aside for one transaction; given back by dropping it.
+pub(super) type MemoryShare = OwnedSemaphorePermit;
+
+/// What one client asks for a command. Whoever asks looks afterwards what was set aside.
+pub(super) struct ClientAllowance<'a> {
+    pub(super) all: &'a Allowances,
+    pub(super) client: IpAddr,
+    pub(super) share: &'a mut Option<MemoryShare>,
+}
+
+impl Allowances {
+    pub(super) fn new(config: &LimitsConfig, store: Store) -> Allowances {
+        let transactions = config.memory_budget / TRANSACTION_MEMORY_BYTES;
+        let transactions = usize::try_from(transactions).unwrap_or(Semaphore::MAX_PERMITS);
+        Allowances {
+            store,
+            transactions: Arc::new(Semaphore::new(transactions.min(Semaphore::MAX_PERMITS))),
+            messages: config.client_message_rate.map(ClientRate::new),
+            recipients: config.client_recipient_rate.map(ClientRate::new),
+        }
+    }
+}
+
+impl Allowance for ClientAllowance<'_> {
+    fn message(&mut self) -> Result<(), Say> {
+        if self.all.store.refuses_mail().is_some() {
+            return Err(Say::NoRoom); // the store told the operator why
+        }
+        let transactions = Arc::clone(&self.all.transactions);
+        let share = transactions.try_acquire_owned().map_err(|_| Say::NoRoom)?;
+        if !has_token(self.all.messages.as_ref(), self.client) {
+            return Err(Say::MessageRate);
+        }
+        *self.share = Some(share);
+        Ok(())
+    }
+
+    fn recipient(&mut self) -> Result<(), Say> {
+        if has_token(self.all.recipients.as_ref(), self.client) {
+            Ok(())
+        } else {
+            Err(Say::RecipientRate)
+        }
+    }
+}
+
+fn has_token(rate: Option<&ClientRate>, client: IpAddr) -> bool {
+    rate.is_none_or(|rate| rate.take(client, Instant::now()))
+}
