@@ -54,7 +54,7 @@ async fn a_line_without_end_ends_the_session() {
 #[tokio::test]
 async fn no_control_may_stand_in_a_command() {
     // W-2.26
-    let world = World::new().await;
+    let world = World::setup().set("SMTP_MAX_ERRORS", "1000").await;
     let mut client = world.client().session().await;
     let controls = (0..=0x1F).chain([0x7F]);
     for octet in controls.filter(|octet| !b"\t\r\n".contains(octet)) {

@@ -18,6 +18,7 @@ async fn ehlo_names_us_and_exactly_what_works() {
         "CHUNKING",
         "DSN",
         "ENHANCEDSTATUSCODES",
+        "LIMITS RCPTMAX=1000 MAILMAX=999999",
         "PIPELINING",
         "SIZE 10485760",
         "SMTPUTF8",
