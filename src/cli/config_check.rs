@@ -82,14 +82,17 @@ mod tests {
         assert_eq!(status, 0);
         check_line(
             &printed,
-            "SMTP_PORT                       = 2525  (default)",
+            "SMTP_PORT                        = 2525  (default)",
         );
         check_line(
             &printed,
-            "SMTP_MODE                       = hold  (environment)",
+            "SMTP_MODE                        = hold  (environment)",
         );
-        check_line(&printed, "SMTP_RELAY_HOST                 =  (not set)");
-        check_line(&printed, "SMTP_MAX_CONNECTIONS_PER_CLIENT = 500  (default)");
+        check_line(&printed, "SMTP_RELAY_HOST                  =  (not set)");
+        check_line(
+            &printed,
+            "SMTP_MAX_CONNECTIONS_PER_CLIENT  = 500  (default)",
+        );
         assert!(!printed.contains("warning"), "{printed}");
     }
 
