@@ -48,7 +48,8 @@ fn replies(octets: &[u8], step: usize) -> Vec<u8> {
             let Some(step) = step else { break };
             rules.write(step.reply, &mut out);
             match step.next {
-                Next::Command | Next::Data(_) | Next::Chunk(_) | Next::StartTls => {}
+                Next::Command | Next::Data(_) | Next::Chunk(_) => {}
+                Next::StartTls | Next::Authenticate(_) => {}
                 Next::Close => return out,
                 Next::GiveUp(say) => {
                     say.write(&mut out);
