@@ -4,6 +4,7 @@
 //! They need programs that a machine may lack, so they run only with `INTEROP=1` in the environment,
 //! as `tests/interop/run` sets it; without it each says that it was left out.
 
+mod clients;
 mod openssl;
 mod program;
 mod python_email;

@@ -5,7 +5,7 @@ use crate::support::{World, same_octets, stuffed};
 
 /// Dots at line starts, octets with the high bit, a part that looks like an attachment, lines of
 /// several lengths, a last line that is only a dot.
-const MESSAGE: &[u8] = b"From: Ann <ann@gp.test>\n\
+pub(super) const MESSAGE: &[u8] = b"From: Ann <ann@gp.test>\n\
     To: Bob <bob@dest.test>\n\
     Subject: =?utf-8?q?Gr=C3=BC=C3=9Fe?=\n\
     Date: Mon, 2 Nov 2026 10:00:00 +0100\n\
@@ -84,7 +84,7 @@ async fn swaks_authenticates_inside_tls() {
     }
 }
 
-fn with_crlf(text: &[u8]) -> Vec<u8> {
+pub(super) fn with_crlf(text: &[u8]) -> Vec<u8> {
     let mut octets = Vec::with_capacity(text.len() + 100);
     for octet in text {
         if *octet == b'\n' {
