@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""A crowd: 2,000 idle sessions, 200 clients that send message data an octet a second, and 10,000
+"""W-12.08, a crowd: 2,000 idle sessions, 200 clients that send message data an octet a second, and 10,000
 connects from one address. A well-behaved client's mail must be accepted in under 2 s all the while,
 resident memory must stay under 200 MiB, and when the crowd has gone no descriptor may be left.
 

@@ -69,7 +69,7 @@ async fn the_body_is_declared_in_any_case_or_not_at_all() {
 
 #[tokio::test]
 async fn a_parameter_that_is_unknown_repeated_or_malformed_refuses_mail() {
-    // W-4.04
+    // W-4.04, W-4.05 (REQUIRETLS, not offered, is unknown whatever its value)
     let world = World::new().await;
     let mut client = world.client().session().await;
     check_mail(
@@ -82,6 +82,7 @@ async fn a_parameter_that_is_unknown_repeated_or_malformed_refuses_mail() {
             ("MT-PRIORITY=3", "555 5.5.4"),
             ("RRVS=2026-01-01T00:00:00Z", "555 5.5.4"),
             ("XOORG=x", "555 5.5.4"),
+            ("REQUIRETLS=x", "555 5.5.4"),
             ("SIZE=1 SIZE=1", "501 5.5.4"),
             ("SIZE=1 size=2", "501 5.5.4"),
             ("BODY=7BIT BODY=7BIT", "501 5.5.4"),
