@@ -640,4 +640,6 @@ fn parameter_fault(fault: ParameterFault) -> Say {
 #[cfg(test)]
 mod auth_tests;
 #[cfg(test)]
+mod second_opinion;
+#[cfg(test)]
 mod tests;
