@@ -18,6 +18,7 @@ mod endless_data;
 mod extensions;
 mod first_mail;
 mod health;
+mod hostile_extensions;
 mod implicit_tls;
 mod limits;
 mod modes;
