@@ -95,7 +95,7 @@ async fn a_rate_gives_back_with_time() {
                 client.cmd("RSET").await.expect(250);
             } else {
                 reply.expect("450 4.7.1");
-                tokio::time::sleep(Duration::from_millis(20)).await;
+                tokio::time::sleep(Duration::from_millis(20)).await; // nothing tells when a rate gives back
             }
         }
     };
