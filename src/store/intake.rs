@@ -16,6 +16,8 @@ use super::{CommitError, disk_error};
 pub struct Intake {
     files: Arc<BodyFiles>,
     name: String,
+    /// Someone is to be attempted at once, so the octets are read again soon.
+    read_soon: bool,
     buffer: Vec<u8>,
     settled: usize,
     file: Option<(File, FileGuard)>,
@@ -38,10 +40,11 @@ pub(super) enum Octets {
 }
 
 impl Intake {
-    pub(super) fn new(files: Arc<BodyFiles>, name: String) -> Intake {
+    pub(super) fn new(files: Arc<BodyFiles>, name: String, read_soon: bool) -> Intake {
         Intake {
             files,
             name,
+            read_soon,
             buffer: Vec::new(),
             settled: 0,
             file: None,
@@ -87,9 +90,9 @@ impl Intake {
                 octets: Octets::Inline(self.buffer),
             });
         }
-        let large = self.len > BODY_PIECE_BYTES as u64;
+        let forget = !self.read_soon || self.len > BODY_PIECE_BYTES as u64;
         let ((_, guard), _) = self
-            .write_out(move |file| make_durable(file, large))
+            .write_out(move |file| make_durable(file, forget))
             .await?;
         Ok(FinishedBody {
             facts,
@@ -134,11 +137,11 @@ impl Intake {
     }
 }
 
-/// Syncs the content; then lets the page cache forget a large one, which is not read again soon
-/// and would crowd out the rest.
-fn make_durable(file: &mut File, large: bool) -> io::Result<()> {
+/// Syncs the content; then lets the page cache forget it, if it is large or not read again soon and
+/// would only crowd out the rest.
+fn make_durable(file: &mut File, forget: bool) -> io::Result<()> {
     file.sync_data()?;
-    if large {
+    if forget {
         let advice = rustix::fs::Advice::DontNeed;
         let _ = rustix::fs::fadvise(&*file, 0, None, advice); // only advice
     }

@@ -235,7 +235,8 @@ impl Store {
     #[must_use]
     pub fn intake(&self, id: QueueId, recipients: &[Recipient]) -> Intake {
         let name = body_files::name(id, &body_files::recipients_hash(recipients.iter()));
-        Intake::new(self.0.files.clone(), name)
+        let read_soon = recipients.iter().any(|rcpt| rcpt.state.due().is_some());
+        Intake::new(self.0.files.clone(), name, read_soon)
     }
 
     /// Why mail can't be taken right now: the store failed, or the disk is nearly full. Cheap.
