@@ -8,6 +8,7 @@
 //! 4. Whoever is left gets what [`Tally`] makes of all the troubles.
 
 use std::net::{IpAddr, SocketAddr};
+use std::sync::Arc;
 
 use tokio::time::Instant;
 use tokio_util::task::TaskTracker;
@@ -24,13 +25,13 @@ use crate::smtp::client::{Facts, Settled, Transaction, Verdict};
 use crate::store::ReadError;
 
 use super::carry::{Bodies, CarryError, carry};
-use super::connection::{Caller, Connection, remote_of};
+use super::connection::{Caller, Connection};
 use super::connection_error::ConnectionError;
 use super::dns::Dns;
 use super::mx::{Found, dialable, mail_hosts, unreachable, unresolved};
 use super::route::{Route, route_of};
 use super::tally::{Tally, Trouble};
-use super::tls::HostName;
+use super::target::{HostName, Target, Terms, TlsLevel};
 use super::wire::Wire;
 
 /// What all attempts share.
@@ -50,6 +51,8 @@ struct Hosts {
     port: u16,
     /// Whether the operator named them: then the denied networks don't hold.
     configured: bool,
+    /// What must hold on a connection to any of them.
+    terms: Arc<Terms>,
 }
 
 /// An attempt under way.
@@ -92,6 +95,9 @@ impl<B: Bodies> Courier<B> {
     }
 
     async fn hosts(&self, route: &Route) -> Result<Hosts, Settled> {
+        let terms = Arc::new(Terms {
+            tls: TlsLevel::Valid,
+        });
         Ok(match route {
             Route::Mx(domain) => Hosts {
                 names: mail_hosts(domain, self.dns.mx(domain).await, rand::random)?
@@ -100,11 +106,13 @@ impl<B: Bodies> Courier<B> {
                     .collect(),
                 port: self.config.port,
                 configured: false,
+                terms,
             },
             Route::Literal(address) => Hosts {
                 names: vec![HostName::Address(*address)],
                 port: self.config.port,
                 configured: false,
+                terms,
             },
             Route::Relay(relay) => Hosts {
                 names: vec![match &relay.host {
@@ -113,6 +121,7 @@ impl<B: Bodies> Courier<B> {
                 }],
                 port: relay.port,
                 configured: true,
+                terms,
             },
         })
     }
@@ -162,7 +171,7 @@ impl<B: Bodies> Attempt<'_, B> {
             match self.courier.addresses(hosts, host).await {
                 Ok(addresses) => {
                     hosts_left -= 1;
-                    self.try_host(host, hosts.port, &addresses).await;
+                    self.try_host(hosts, host, &addresses).await;
                 }
                 Err(trouble) => self.tally.add(trouble),
             }
@@ -173,7 +182,7 @@ impl<B: Bodies> Attempt<'_, B> {
     }
 
     /// Tries the addresses of a host, all within `SMTP_ATTEMPT_TIMEOUT`.
-    async fn try_host(&mut self, host: &HostName, port: u16, addresses: &[IpAddr]) {
+    async fn try_host(&mut self, hosts: &Hosts, host: &HostName, addresses: &[IpAddr]) {
         let deadline = Instant::now() + self.courier.config.attempt_timeout;
         for address in addresses {
             if self.addresses_left == 0 {
@@ -181,15 +190,16 @@ impl<B: Bodies> Attempt<'_, B> {
                 return;
             }
             self.addresses_left -= 1;
-            let address = SocketAddr::new(*address, port);
+            let target = Target {
+                host: host.clone(),
+                address: SocketAddr::new(*address, hosts.port),
+                terms: hosts.terms.clone(),
+            };
             // Boxed: a connection with TLS and buffers is large, and there are thousands of attempts.
-            let opened = Connection::open(&self.courier.caller, host, address, deadline);
+            let opened = Connection::open(&self.courier.caller, &target, deadline);
             match Box::pin(opened).await {
                 Ok(connection) => Box::pin(self.use_connection(connection)).await,
-                Err(error) => {
-                    let remote = remote_of(host, address);
-                    self.tally.add(error.trouble(&remote));
-                }
+                Err(error) => self.tally.add(error.trouble(&target.remote())),
             }
             if self.open.is_empty() {
                 return;

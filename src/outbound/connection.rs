@@ -2,8 +2,6 @@
 //!
 //! It outlives its transactions, so that it can be kept for the next message.
 
-use std::net::SocketAddr;
-
 use tokio::time::{Instant, timeout};
 use tokio_rustls::TlsConnector;
 
@@ -12,7 +10,7 @@ use crate::mail::{Domain, Remote};
 use crate::smtp::client::{Extensions, Meaning, Phase, RemoteReply, meaning};
 
 use super::connection_error::ConnectionError;
-use super::tls::HostName;
+use super::target::{Target, TlsLevel};
 use super::wire::{Timeouts, Wire};
 
 /// How we present ourselves, the same to every host.
@@ -33,24 +31,24 @@ pub(super) struct Connection {
 }
 
 impl Connection {
-    /// Dials and gets as far as MAIL. STARTTLS, if offered, is used, and must succeed with a
-    /// certificate for `host`; no mail goes to a host where it does not.
+    /// Dials and gets as far as MAIL on the target's terms; no mail goes to a host where they don't
+    /// hold.
     pub(super) async fn open(
         caller: &Caller,
-        host: &HostName,
-        address: SocketAddr,
+        target: &Target,
         deadline: Instant,
     ) -> Result<Connection, ConnectionError> {
-        let mut wire = Wire::connect(address, caller.timeouts, deadline).await?;
+        let mut wire = Wire::connect(target.address, caller.timeouts, deadline).await?;
         let mut offered = match greet(&mut wire, &caller.hostname).await {
             Ok(offered) => offered,
             Err(error) => return Err(part(wire, error).await),
         };
+        let TlsLevel::Valid = target.terms.tls;
         if offered.starttls {
             if let Err(error) = ask_for_tls(&mut wire).await {
                 return Err(part(wire, error).await);
             }
-            wire = wire.start_tls(&caller.tls, host).await?;
+            wire = wire.start_tls(&caller.tls, &target.host).await?;
             // What it offered in clear does not count (RFC 3207 4.2).
             offered = match say_hello(&mut wire, &caller.hostname).await {
                 Ok(offered) => offered,
@@ -59,7 +57,7 @@ impl Connection {
         }
         Ok(Connection {
             wire,
-            remote: remote_of(host, address),
+            remote: target.remote(),
             offered,
         })
     }
@@ -96,15 +94,6 @@ impl Connection {
     pub(super) async fn quit(mut self) {
         let _ = timeout(FAREWELL, command(&mut self.wire, b"QUIT\r\n", Phase::Quit)).await;
         let _ = timeout(FAREWELL, self.wire.close(b"")).await;
-    }
-}
-
-/// A host as it is told.
-#[must_use]
-pub(super) fn remote_of(host: &HostName, address: SocketAddr) -> Remote {
-    Remote {
-        host: host.to_string().into(),
-        address,
     }
 }
 

@@ -18,6 +18,7 @@ mod loopback;
 mod mx;
 mod route;
 mod tally;
+mod target;
 mod tls;
 mod wire;
 

@@ -1,7 +1,6 @@
 //! TLS towards remote hosts, policy `valid`: whenever STARTTLS is offered, and then only with a
 //! certificate that names the host and that a trusted root vouches for (RFC 3207, RFC 9525).
 
-use std::net::IpAddr;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -10,7 +9,7 @@ use rustls::pki_types::{CertificateDer, ServerName};
 use rustls::{CertificateError, ClientConfig, RootCertStore};
 use tokio_rustls::TlsConnector;
 
-use crate::mail::Domain;
+use super::target::HostName;
 
 /// The TLS client could not be set up.
 #[derive(Debug, thiserror::Error)]
@@ -114,33 +113,13 @@ fn add_file(roots: &mut RootCertStore, path: &Path) -> Result<(), TlsSetupError>
     Ok(())
 }
 
-/// How a host is named on the wire and in its certificate.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) enum HostName {
-    /// As its MX record or the configuration names it.
-    Name(Domain),
-    /// An address literal, or an address in the configuration.
-    Address(IpAddr),
-}
-
-impl HostName {
-    /// What its certificate must name; for an address no SNI is sent (RFC 6066 3).
-    pub(super) fn server_name(&self) -> Result<ServerName<'static>, TlsFault> {
-        match self {
-            HostName::Name(name) => {
-                ServerName::try_from(name.as_str().to_owned()).map_err(|_| TlsFault::NameMismatch)
-            }
-            HostName::Address(address) => Ok(ServerName::IpAddress((*address).into())),
+/// What a host's certificate must name; for an address no SNI is sent (RFC 6066 3).
+pub(super) fn server_name(host: &HostName) -> Result<ServerName<'static>, TlsFault> {
+    match host {
+        HostName::Name(name) => {
+            ServerName::try_from(name.as_str().to_owned()).map_err(|_| TlsFault::NameMismatch)
         }
-    }
-}
-
-impl std::fmt::Display for HostName {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        match self {
-            HostName::Name(name) => name.fmt(f),
-            HostName::Address(address) => address.fmt(f),
-        }
+        HostName::Address(address) => Ok(ServerName::IpAddress((*address).into())),
     }
 }
 

@@ -17,7 +17,8 @@ use crate::config::DeliveryConfig;
 use crate::smtp::client::{Phase, ProtocolFault, RemoteReply, ReplyReader};
 
 use super::connection_error::ConnectionError;
-use super::tls::{HostName, fault_of};
+use super::target::HostName;
+use super::tls::{fault_of, server_name};
 
 /// Octets that one read may bring.
 const READ_BYTES: usize = 4 * 1024;
@@ -188,7 +189,7 @@ impl Wire {
         let Stream::Clear(tcp) = self.stream else {
             return Err(ProtocolFault::OutOfPlace.into()); // it offered STARTTLS inside TLS
         };
-        let handshake = connector.connect(host.server_name()?, tcp);
+        let handshake = connector.connect(server_name(host)?, tcp);
         let tls = match timeout_at(until, handshake).await {
             Ok(Ok(tls)) => tls,
             Ok(Err(error)) => return Err(fault_of(&error).into()),

@@ -1,0 +1,62 @@
+//! Whom to call and on which terms. Pure.
+
+use std::net::{IpAddr, SocketAddr};
+use std::sync::Arc;
+
+use crate::mail::{Domain, Remote};
+
+/// One address of one host, and the terms for it. Only a connection to an equal target may be used
+/// in place of a new one.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub(super) struct Target {
+    /// Whom the connection must lead to.
+    pub(super) host: HostName,
+    /// Where it is.
+    pub(super) address: SocketAddr,
+    /// What must hold before mail goes there.
+    pub(super) terms: Arc<Terms>,
+}
+
+/// What must hold on a connection: decided anew for each attempt, from the route and the policy of
+/// the recipients' domain.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub(super) struct Terms {
+    /// How much TLS it takes.
+    pub(super) tls: TlsLevel,
+}
+
+/// How much TLS a connection must have, as `SMTP_TLS_POLICY` names it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub(super) enum TlsLevel {
+    /// Whenever STARTTLS is offered, and then with a certificate that is valid for the host.
+    Valid,
+}
+
+/// How a host is named on the wire and in its certificate.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub(super) enum HostName {
+    /// As its MX record or the configuration names it.
+    Name(Domain),
+    /// An address literal, or an address in the configuration.
+    Address(IpAddr),
+}
+
+impl Target {
+    /// The host as it is told.
+    #[must_use]
+    pub(super) fn remote(&self) -> Remote {
+        Remote {
+            host: self.host.to_string().into(),
+            address: self.address,
+        }
+    }
+}
+
+impl std::fmt::Display for HostName {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            HostName::Name(name) => name.fmt(f),
+            HostName::Address(address) => address.fmt(f),
+        }
+    }
+}
