@@ -7,6 +7,7 @@ use std::fs::{DirBuilder, File, OpenOptions};
 use std::io;
 use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use crate::mail::{QueueId, Recipient};
@@ -17,6 +18,8 @@ pub(super) struct BodyFiles {
     root: PathBuf,
     /// Days whose directory is known to be there, with an open handle to sync it by.
     days: Mutex<HashMap<String, Arc<File>>>,
+    /// See [`OnItsWay`].
+    on_their_way: AtomicUsize,
 }
 
 /// Days whose handles are kept open.
@@ -56,12 +59,18 @@ impl BodyFiles {
         Ok(BodyFiles {
             root,
             days: Mutex::default(),
+            on_their_way: AtomicUsize::new(0),
         })
     }
 
     /// Where a name of [`name`] is.
     pub(super) fn path(&self, name: &str) -> PathBuf {
         self.root.join(name)
+    }
+
+    /// How many bodies are [`OnItsWay`] now.
+    pub(super) fn on_their_way(&self) -> usize {
+        self.on_their_way.load(Ordering::Relaxed)
     }
 
     /// Creates the file, and the day's directory if need be. Blocks.
@@ -158,6 +167,24 @@ impl BodyFiles {
 /// Creates a directory of mode 0700 unless it is there.
 pub(super) fn private_directory(path: &Path) -> io::Result<()> {
     DirBuilder::new().recursive(true).mode(0o700).create(path)
+}
+
+/// A body file that is being synced and that the committer has not seen yet. The committer counts
+/// them, to know whether a larger group is about to come together.
+#[derive(Debug)]
+pub(super) struct OnItsWay(Arc<BodyFiles>);
+
+impl OnItsWay {
+    pub(super) fn new(files: Arc<BodyFiles>) -> OnItsWay {
+        files.on_their_way.fetch_add(1, Ordering::Relaxed);
+        OnItsWay(files)
+    }
+}
+
+impl Drop for OnItsWay {
+    fn drop(&mut self) {
+        self.0.on_their_way.fetch_sub(1, Ordering::Relaxed);
+    }
 }
 
 /// Removes the file it names when it is dropped, unless it was kept.

@@ -82,6 +82,11 @@ impl Prepared {
         }
     }
 
+    /// Says that the committer has it; returns whether its body is a file.
+    pub(super) fn arrive(&mut self) -> bool {
+        self.body.arrive()
+    }
+
     /// Bytes that this adds to a group.
     pub(super) fn weight(&self) -> usize {
         let recipients: usize = self

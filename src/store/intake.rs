@@ -7,7 +7,7 @@ use std::sync::Arc;
 use crate::mail::BodyFacts;
 use crate::mail::limits::{BODY_PIECE_BYTES, INLINE_BODY_BYTES_MAX};
 
-use super::body_files::{BodyFiles, FileGuard};
+use super::body_files::{BodyFiles, FileGuard, OnItsWay};
 use super::{CommitError, disk_error};
 
 /// Collects the octets of one message: small bodies stay in memory, larger ones go to a file piece
@@ -32,6 +32,8 @@ pub struct Intake {
 pub struct FinishedBody {
     facts: BodyFacts,
     pub(super) octets: Octets,
+    /// If it is a file, until the committer has it.
+    on_its_way: Option<OnItsWay>,
 }
 
 pub(super) enum Octets {
@@ -88,8 +90,10 @@ impl Intake {
             return Ok(FinishedBody {
                 facts,
                 octets: Octets::Inline(self.buffer),
+                on_its_way: None,
             });
         }
+        let on_its_way = OnItsWay::new(self.files.clone());
         let forget = !self.read_soon || self.len > BODY_PIECE_BYTES as u64;
         let ((_, guard), _) = self
             .write_out(move |file| make_durable(file, forget))
@@ -97,6 +101,7 @@ impl Intake {
         Ok(FinishedBody {
             facts,
             octets: Octets::File(guard),
+            on_its_way: Some(on_its_way),
         })
     }
 
@@ -153,6 +158,11 @@ impl FinishedBody {
     #[must_use]
     pub fn facts(&self) -> BodyFacts {
         self.facts
+    }
+
+    /// Says that the committer has it; returns whether it is a file.
+    pub(super) fn arrive(&mut self) -> bool {
+        self.on_its_way.take().is_some()
     }
 
     /// Length in bytes of what goes into the database itself.
