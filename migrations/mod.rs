@@ -4,9 +4,10 @@
 
 mod m0001_first_schema;
 mod m0002_dsn_tls_auth;
+mod m0003_remote_security;
 
 /// The schema that this program writes.
-pub(crate) const SCHEMA: u32 = 2;
+pub(crate) const SCHEMA: u32 = 3;
 
 /// One step.
 pub(crate) struct Migration {
@@ -29,6 +30,11 @@ pub(crate) const ALL: &[Migration] = &[
         to: 2,
         what: "records may tell of DSN, TLS, AUTH and BINARYMIME",
         run: m0002_dsn_tls_auth::run,
+    },
+    Migration {
+        to: 3,
+        what: "records may tell how a remote host was secured",
+        run: m0003_remote_security::run,
     },
 ];
 

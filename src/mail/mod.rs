@@ -15,6 +15,7 @@ mod message;
 mod queue_id;
 mod recipient;
 mod reply;
+mod security;
 mod time;
 pub mod unicode_address;
 
@@ -30,4 +31,5 @@ pub use recipient::{
     Answer, HeldBy, Reason, Recipient, RecipientNo, RecipientState, Remote, StateName,
 };
 pub use reply::{Reply, ReplyClass, ReplyCode};
+pub use security::{Channel, Security};
 pub use time::UnixMillis;

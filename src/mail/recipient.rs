@@ -7,6 +7,7 @@ use super::address::Address;
 use super::dsn::DsnRecipient;
 use super::enhanced_code::EnhancedCode;
 use super::reply::Reply;
+use super::security::Security;
 use super::time::UnixMillis;
 
 /// Which recipient of its message, counted from 0 in the order of RCPT.
@@ -202,6 +203,8 @@ pub struct Remote {
     pub host: Box<str>,
     /// Where it was dialled.
     pub address: SocketAddr,
+    /// How the connection was secured; `None`: it did not come so far.
+    pub security: Option<Security>,
 }
 
 impl fmt::Display for Remote {

@@ -187,6 +187,8 @@ pub(super) fn write(event: &Event<'_>) {
         } => {
             let due = after.state.due().map(|due| due.since(now).as_secs());
             let remote = answer.remote.as_ref().map(tracing::field::display);
+            let security = answer.remote.as_ref();
+            let security = security.and_then(|remote| remote.security.as_ref());
             let (name, line) = match after.state {
                 RecipientState::Delivered => ("delivered", "delivered"),
                 RecipientState::Failed => ("failed", "failed for good"),
@@ -204,6 +206,8 @@ pub(super) fn write(event: &Event<'_>) {
                 dsn = %answer.status,
                 reply = %answer.words(),
                 reason = answer.reason.as_str(),
+                tls = security.map(|security| tracing::field::display(&security.channel)),
+                tls_rule = security.map(|security| &*security.rule),
                 attempt = after.attempts,
                 age_s = now.since(arrival).as_secs(),
                 took_ms = micros(took) / 1000,

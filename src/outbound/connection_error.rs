@@ -119,6 +119,7 @@ mod tests {
         let remote = Remote {
             host: "mx.test".into(),
             address: "192.0.2.1:25".parse().unwrap(),
+            security: None,
         };
         let text = match error.trouble(&remote) {
             Trouble::Passing(answer) => format!("deferred {} {}", answer.status, answer.words()),

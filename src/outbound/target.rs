@@ -48,6 +48,7 @@ impl Target {
         Remote {
             host: self.host.to_string().into(),
             address: self.address,
+            security: None,
         }
     }
 }

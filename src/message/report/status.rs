@@ -4,7 +4,7 @@ use super::part::Part;
 use super::spelling::{printable, typed, typed_original};
 use super::words::span;
 use super::{Fate, ReportFacts, Reported};
-use crate::mail::{Answer, EnhancedClass, EnhancedCode, Reason, Remote};
+use crate::mail::{Answer, EnhancedClass, EnhancedCode, Reason, Remote, Security};
 use crate::message::date::rfc5322_date;
 use crate::message::folding::append_folded;
 
@@ -63,6 +63,11 @@ fn append_recipient(out: &mut String, reported: &Reported<'_>, facts: &ReportFac
     if let Some(remote) = answer.and_then(reached) {
         let host = printable(&remote.host).replace(' ', "?");
         out.push_str(&format!("Remote-MTA: dns; {host}\r\n"));
+        if let Some(Security { rule, channel }) = &remote.security {
+            let (rule, channel) = (printable(rule), printable(&channel.to_string()));
+            // RFC 3464 2.4: a field of our own.
+            out.push_str(&format!("X-GopherPost-TLS: {channel}; {rule}\r\n"));
+        }
     }
     append_diagnostic(out, reported, facts);
     if let Some(at) = recipient.last_attempt {

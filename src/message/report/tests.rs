@@ -7,8 +7,9 @@ use super::strict_reader::parse;
 use super::*;
 use crate::mail::limits::REPORT_HEADER_BYTES_MAX;
 use crate::mail::{
-    Answer, BodyFacts, BodyKind, Client, EnhancedCode, Envelope, EnvelopeId, OriginalRecipient,
-    Protocol, Reason, RecipientNo, RecipientState, Remote, Reply, ReplyCode, ReversePath, Spelling,
+    Answer, BodyFacts, BodyKind, Channel, Client, EnhancedCode, Envelope, EnvelopeId,
+    OriginalRecipient, Protocol, Reason, RecipientNo, RecipientState, Remote, Reply, ReplyCode,
+    ReversePath, Security, Spelling, TlsFacts,
 };
 
 const ADDED: &str = "Received: from client.test ([192.0.2.9]) by gp.test (GopherPost)\r\n\
@@ -36,6 +37,7 @@ fn reply(code: u16, lines: &[&[u8]]) -> Answer {
         remote: Some(Remote {
             host: "mx.dest.test".into(),
             address: "192.0.2.25:25".parse().unwrap(),
+            security: None,
         }),
         status: reply.status(),
         reason: Reason::Remote,
@@ -657,12 +659,35 @@ fn no_words_or_names_of_others_do_either() {
     answer.remote = Some(Remote {
         host: hostile.into(),
         address: "192.0.2.25:25".parse().unwrap(),
+        security: None,
     });
     let group = &parse(&report_on(answer)).recipients[0];
     assert!(
         group
             .value("Remote-MTA")
             .starts_with("dns; a??Action:?delivered")
+    );
+}
+
+#[test]
+fn how_the_host_was_secured_is_told_and_by_which_rule() {
+    // W-18.05
+    let mut answer = reply(550, &[b"5.1.1 no such user"]);
+    let report = report_on(answer.clone());
+    assert!(!String::from_utf8_lossy(&report).contains("X-GopherPost-TLS"));
+    if let Some(remote) = &mut answer.remote {
+        remote.security = Some(Security {
+            rule: "dest.test=encrypt".into(),
+            channel: Channel::Unchecked(TlsFacts {
+                version: "TLSv1.3".into(),
+                cipher: "TLS13_AES_256_GCM_SHA384".into(),
+            }),
+        });
+    }
+    let group = &parse(&report_on(answer)).recipients[0];
+    assert_eq!(
+        group.value("X-GopherPost-TLS"),
+        "TLSv1.3 TLS13_AES_256_GCM_SHA384 unchecked; dest.test=encrypt"
     );
 }
 

@@ -207,6 +207,7 @@ mod tests {
         let remote = Remote {
             host: "mx.test".into(),
             address: "192.0.2.1:25".parse().unwrap(),
+            security: None,
         };
         for (code, text, verdict, status) in [
             (250, "ok", Verdict::Delivered, "2.0.0"),

@@ -5,6 +5,7 @@
 
 mod message;
 mod recipient;
+mod security;
 
 pub(super) use message::{Place, StoredMessage, open_message, seal_message};
 pub(super) use recipient::{open_recipient, seal_recipient};
@@ -120,10 +121,10 @@ pub(super) fn open_clean_stop(sealed: &[u8]) -> Result<CleanStop, RecordError> {
 mod tests {
     use super::*;
     use crate::mail::{
-        Answer, BodyFacts, BodyKind, Client, DsnEnvelope, DsnRecipient, EnhancedCode, Envelope,
-        EnvelopeId, Message, Notify, OriginalRecipient, Protocol, QueueId, Reason, Recipient,
-        RecipientNo, RecipientState, Remote, Reply, ReplyCode, Ret, ReversePath, TlsFacts,
-        UnixMillis,
+        Answer, BodyFacts, BodyKind, Channel, Client, DsnEnvelope, DsnRecipient, EnhancedCode,
+        Envelope, EnvelopeId, Message, Notify, OriginalRecipient, Protocol, QueueId, Reason,
+        Recipient, RecipientNo, RecipientState, Remote, Reply, ReplyCode, Ret, ReversePath,
+        Security, TlsFacts, UnixMillis,
     };
 
     fn stored() -> StoredMessage {
@@ -184,6 +185,13 @@ mod tests {
                 remote: Some(Remote {
                     host: "mx.test".into(),
                     address: "[::1]:25".parse().unwrap(),
+                    security: Some(Security {
+                        rule: "dest.test=verify".into(),
+                        channel: Channel::Verified(TlsFacts {
+                            version: "TLSv1.3".into(),
+                            cipher: "X".into(),
+                        }),
+                    }),
                 }),
                 status: EnhancedCode::temporary(2, 0),
                 reason: Reason::Greylist,

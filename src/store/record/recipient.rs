@@ -6,9 +6,10 @@ use serde::{Deserialize, Serialize};
 
 use crate::mail::{
     Answer, DsnRecipient, EnhancedClass, EnhancedCode, HeldBy, Notify, OriginalRecipient, Reason,
-    Recipient, RecipientNo, RecipientState, Remote, Reply, ReplyCode, UnixMillis,
+    Recipient, RecipientNo, RecipientState, Remote, Reply, ReplyCode, Security, UnixMillis,
 };
 
+use super::security::{SecurityV3, security_record};
 use super::{RecordError, address, decode, seal, unseal};
 
 #[derive(Serialize, Deserialize)]
@@ -83,6 +84,13 @@ enum NotifyV2 {
     },
 }
 
+/// What version 3 adds: how the connection to the remote of the last answer was secured.
+#[derive(Serialize, Deserialize)]
+struct RecipientV3 {
+    v2: RecipientV2,
+    security: Option<SecurityV3>,
+}
+
 impl From<RecipientV1> for RecipientV2 {
     /// What version 1 could not say was not said.
     fn from(v1: RecipientV1) -> RecipientV2 {
@@ -91,6 +99,13 @@ impl From<RecipientV1> for RecipientV2 {
             notify: None,
             original: None,
         }
+    }
+}
+
+impl From<RecipientV2> for RecipientV3 {
+    /// What version 2 could not say was not said.
+    fn from(v2: RecipientV2) -> RecipientV3 {
+        RecipientV3 { v2, security: None }
     }
 }
 
@@ -114,7 +129,7 @@ pub(in crate::store) fn seal_recipient(key: &[u8], recipient: &Recipient) -> Vec
         last_attempt_ms: recipient.last_attempt.map(|at| at.0),
         last_answer: recipient.last_answer.as_ref().map(answer_record),
     };
-    let record = RecipientV2 {
+    let v2 = RecipientV2 {
         v1,
         notify: recipient.dsn.notify.map(|notify| match notify {
             Notify::Never => NotifyV2::Never,
@@ -135,7 +150,14 @@ pub(in crate::store) fn seal_recipient(key: &[u8], recipient: &Recipient) -> Vec
             )
         }),
     };
-    seal(key, 2, &record)
+    let remote = recipient.last_answer.as_ref();
+    let remote = remote.and_then(|answer| answer.remote.as_ref());
+    let security = remote.and_then(|remote| remote.security.as_ref());
+    let record = RecipientV3 {
+        v2,
+        security: security.map(security_record),
+    };
+    seal(key, 3, &record)
 }
 
 pub(in crate::store) fn open_recipient(
@@ -143,15 +165,21 @@ pub(in crate::store) fn open_recipient(
     no: RecipientNo,
     sealed: &[u8],
 ) -> Result<Recipient, RecordError> {
+    let RecipientV3 { v2, security } = match unseal(key, sealed)? {
+        (1, content) => RecipientV2::from(decode::<RecipientV1>(content)?).into(),
+        (2, content) => decode::<RecipientV2>(content)?.into(),
+        (3, content) => decode(content)?,
+        (version, _) => return Err(RecordError::Version(version)),
+    };
     let RecipientV2 {
         v1: record,
         notify,
         original,
-    } = match unseal(key, sealed)? {
-        (1, content) => decode::<RecipientV1>(content)?.into(),
-        (2, content) => decode(content)?,
-        (version, _) => return Err(RecordError::Version(version)),
-    };
+    } = v2;
+    let mut last_answer = record.last_answer.map(answer).transpose()?;
+    if let Some(remote) = last_answer.as_mut().and_then(|last| last.remote.as_mut()) {
+        remote.security = security.map(Security::from);
+    }
     Ok(Recipient {
         no,
         address: address(&record.address)?,
@@ -192,7 +220,7 @@ pub(in crate::store) fn open_recipient(
         attempts: record.attempts,
         first_attempt: record.first_attempt_ms.map(UnixMillis),
         last_attempt: record.last_attempt_ms.map(UnixMillis),
-        last_answer: record.last_answer.map(answer).transpose()?,
+        last_answer,
     })
 }
 
@@ -240,6 +268,7 @@ fn answer(record: AnswerV1) -> Result<Answer, RecordError> {
         remote: record.remote.map(|(host, address)| Remote {
             host: host.into(),
             address,
+            security: None, // stands beside the answer
         }),
         status: code(record.status)?,
         reason: match record.reason {
@@ -274,4 +303,35 @@ fn code(CodeV1(class, subject, detail): CodeV1) -> Result<EnhancedCode, RecordEr
         subject,
         detail,
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_record_of_version_2_tells_of_no_security() {
+        let v1 = RecipientV1 {
+            address: "bob@dest.test".to_owned(),
+            state: StateV1::Delivered,
+            attempts: 1,
+            first_attempt_ms: Some(1),
+            last_attempt_ms: Some(1),
+            last_answer: Some(AnswerV1 {
+                remote: Some(("mx.test".to_owned(), "[::1]:25".parse().unwrap())),
+                status: CodeV1(2, 0, 0),
+                reason: ReasonV1::None,
+                reply: None,
+                detail: String::new(),
+            }),
+        };
+        let v2 = RecipientV2 {
+            notify: Some(NotifyV2::Never),
+            ..v1.into()
+        };
+        let read = open_recipient(b"k", RecipientNo(0), &seal(b"k", 2, &v2)).unwrap();
+        assert_eq!(read.dsn.notify, Some(Notify::Never));
+        let remote = read.last_answer.unwrap().remote.unwrap();
+        assert_eq!((&*remote.host, remote.security), ("mx.test", None));
+    }
 }

@@ -41,6 +41,7 @@ fn remote() -> Remote {
     Remote {
         host: "mx.test".into(),
         address: "192.0.2.1:25".parse().unwrap(),
+        security: None,
     }
 }
 
