@@ -5,5 +5,6 @@ pub mod client;
 pub mod data_decoder;
 pub mod dot_stuffing;
 pub mod orcpt;
+pub mod scram;
 pub mod server;
 pub mod xtext;

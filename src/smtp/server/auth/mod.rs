@@ -4,11 +4,10 @@
 
 mod response_reader;
 mod scram;
-mod scram_keys;
 
+pub use crate::smtp::scram::{SCRAM_KEY_BYTES, ScramKeys};
 pub use response_reader::{ResponseFault, ResponseReader};
 pub use scram::ScramFacts;
-pub use scram_keys::{SCRAM_KEY_BYTES, ScramKeys};
 
 use std::fmt;
 

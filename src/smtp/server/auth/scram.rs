@@ -4,7 +4,10 @@ use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use subtle::ConstantTimeEq as _;
 
-use super::scram_keys::{SCRAM_KEY_BYTES, ScramKeys};
+use crate::smtp::scram::{
+    SCRAM_KEY_BYTES, ScramKeys, attribute, base64_attribute, saslname, until_comma,
+};
+
 use super::{AuthFault, Turn};
 
 /// What an exchange needs to know from outside.
@@ -132,9 +135,9 @@ impl Scram {
         let comma = memchr::memrchr(b',', response).ok_or(AuthFault::Malformed)?;
         let (without_proof, proof) = (&response[..comma], &response[comma + 1..]);
         let mut attributes = without_proof.split(|&octet| octet == b',');
-        let said_binding = base64_attribute(attributes.next(), b'c')?;
+        let said_binding = base64_attribute(attributes.next(), b'c').ok_or(AuthFault::Malformed)?;
         let said_nonce = attribute(attributes.next(), b'r').ok_or(AuthFault::Malformed)?;
-        let proof = base64_attribute(Some(proof), b'p')?;
+        let proof = base64_attribute(Some(proof), b'p').ok_or(AuthFault::Malformed)?;
         let proof: [u8; SCRAM_KEY_BYTES] = proof.try_into().map_err(|_| AuthFault::Malformed)?;
 
         message.extend_from_slice(without_proof);
@@ -147,41 +150,4 @@ impl Scram {
         self.state = State::Signed(user);
         Ok(Turn::Challenge(format!("v={signature}").into_bytes()))
     }
-}
-
-fn until_comma(text: &[u8]) -> Option<(&[u8], &[u8])> {
-    let comma = memchr::memchr(b',', text)?;
-    Some((&text[..comma], &text[comma + 1..]))
-}
-
-/// The value of `name=value`.
-fn attribute(text: Option<&[u8]>, name: u8) -> Option<&[u8]> {
-    text?.strip_prefix(&[name, b'='])
-}
-
-fn base64_attribute(text: Option<&[u8]>, name: u8) -> Result<Vec<u8>, AuthFault> {
-    let value = attribute(text, name).ok_or(AuthFault::Malformed)?;
-    STANDARD.decode(value).map_err(|_| AuthFault::Malformed)
-}
-
-/// A name in which `=2C` is a comma and `=3D` an equals sign, and no other `=` stands.
-fn saslname(text: &[u8]) -> Option<Vec<u8>> {
-    let mut name = Vec::with_capacity(text.len());
-    let mut rest = text;
-    while let [octet, more @ ..] = rest {
-        rest = more;
-        name.push(match (octet, more) {
-            (b'=', [b'2', b'C', more @ ..]) => {
-                rest = more;
-                b','
-            }
-            (b'=', [b'3', b'D', more @ ..]) => {
-                rest = more;
-                b'='
-            }
-            (b'=' | 0, _) => return None,
-            (octet, _) => *octet,
-        });
-    }
-    Some(name)
 }
