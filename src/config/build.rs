@@ -9,7 +9,7 @@ use super::sources::Sources;
 use super::table;
 use super::typed::{
     AccessConfig, AuthConfig, Config, DeliveryConfig, LimitsConfig, LogConfig, QueueConfig,
-    ServerTlsConfig, SmtpdConfig,
+    RelayHost, RelayLogin, ServerTlsConfig, SmtpdConfig,
 };
 use super::unknown;
 
@@ -174,9 +174,23 @@ fn read_queue(r: &mut Reader<'_>) -> QueueConfig {
     }
 }
 
+fn read_relay_login(r: &mut Reader<'_>, relay_host: Option<&RelayHost>) -> Option<RelayLogin> {
+    let user = r.value(&table::SMTP_RELAY_USER);
+    let password = r.value(&table::SMTP_RELAY_PASSWORD);
+    let given = [user.is_some(), password.is_some(), relay_host.is_some()];
+    relation::check_relay_login(r, given);
+    Some(RelayLogin {
+        user: user?,
+        password: password?,
+    })
+}
+
 fn read_delivery(r: &mut Reader<'_>) -> DeliveryConfig {
+    let relay_host = r.value(&table::SMTP_RELAY_HOST);
+    let relay_login = read_relay_login(r, relay_host.as_ref());
     DeliveryConfig {
-        relay_host: r.value(&table::SMTP_RELAY_HOST),
+        relay_host,
+        relay_login,
         port: r.value(&table::SMTP_DELIVERY_PORT),
         deny_networks: r.value(&table::SMTP_DELIVERY_DENY_NETWORKS),
         dns_servers: r.value(&table::SMTP_DNS_SERVERS),
@@ -185,6 +199,7 @@ fn read_delivery(r: &mut Reader<'_>) -> DeliveryConfig {
         reply_timeout: r.value(&table::SMTP_REPLY_TIMEOUT),
         data_reply_timeout: r.value(&table::SMTP_DATA_REPLY_TIMEOUT),
         attempt_timeout: r.value(&table::SMTP_ATTEMPT_TIMEOUT),
+        tls_policy: r.value(&table::SMTP_TLS_POLICY),
         tls_ca_file: r.value(&table::SMTP_TLS_CA_FILE),
     }
 }
@@ -209,7 +224,8 @@ mod tests {
     use super::super::problem::Problem;
     use super::super::rate::Rate;
     use super::super::sources::Origin;
-    use super::super::typed::{LogFormat, Mode, RelayHost, RelayName};
+    use super::super::tls_policy::{TlsLevel, TlsPolicy};
+    use super::super::typed::{LogFormat, Mode, RelayHost, RelayName, RelayScheme};
     use super::*;
 
     fn config(variables: &[(&str, &str)]) -> Config {
@@ -277,6 +293,8 @@ mod tests {
         assert_eq!(c.queue.min_free_space, 134_217_728);
 
         assert_eq!(c.delivery.relay_host, None);
+        assert_eq!(c.delivery.relay_login, None);
+        assert_eq!(c.delivery.tls_policy, TlsPolicy::of_all(TlsLevel::Valid));
         assert_eq!(c.delivery.port, 25);
         assert_eq!(c.delivery.dns_servers, None);
         assert_eq!(c.delivery.dns_timeout, secs(10));
@@ -363,7 +381,10 @@ mod tests {
             ("SMTP_RETRY_BASE", "10ms"),
             ("SMTP_RETRY_CAP", "10ms"),
             ("SMTP_MIN_FREE_SPACE", "1 MiB"),
-            ("SMTP_RELAY_HOST", "smtp://relay.test:26"),
+            ("SMTP_RELAY_HOST", "smtps://relay.test:26"),
+            ("SMTP_RELAY_USER", "ann"),
+            ("SMTP_RELAY_PASSWORD", "hunter2"),
+            ("SMTP_TLS_POLICY", "encrypt"),
             ("SMTP_DELIVERY_PORT", "2626"),
             ("SMTP_DELIVERY_DENY_NETWORKS", "::1"),
             ("SMTP_DNS_SERVERS", "127.0.0.1:5353,::1"),
@@ -436,10 +457,14 @@ mod tests {
         assert_eq!(
             d.relay_host,
             Some(RelayHost {
+                scheme: RelayScheme::Smtps,
                 host: relay,
                 port: 26
             })
         );
+        let login = d.relay_login.unwrap();
+        assert_eq!((&*login.user, login.password.expose()), ("ann", "hunter2"));
+        assert_eq!(d.tls_policy, TlsPolicy::of_all(TlsLevel::Encrypt));
         assert_eq!(d.port, 2_626);
         assert_eq!(format!("{:?}", d.deny_networks), "[::1/128]");
         let servers = [

@@ -22,6 +22,7 @@ mod secret;
 mod sender_domain;
 mod sources;
 mod table;
+mod tls_policy;
 mod typed;
 mod unknown;
 mod value;
@@ -36,7 +37,8 @@ pub use reference::{configuration_page, env_example};
 pub use secret::Secret;
 pub use sender_domain::SenderDomain;
 pub use sources::{Origin, Sources};
+pub use tls_policy::{TlsLevel, TlsPolicy, TlsRule};
 pub use typed::{
     AccessConfig, AuthConfig, Config, DeliveryConfig, LimitsConfig, LogConfig, LogFormat, Mode,
-    QueueConfig, RelayHost, RelayName, ServerTlsConfig, SmtpdConfig,
+    QueueConfig, RelayHost, RelayLogin, RelayName, RelayScheme, ServerTlsConfig, SmtpdConfig,
 };

@@ -73,12 +73,12 @@ warnings, then all problems at once. It exits with 0 if the relay would start, o
   A malformed line stops the start.
 - A secret `X` can stand in a file that `X_FILE` names; a line end at the end of the file does not
   belong to it. Setting both is a problem. Secrets are never printed. `SMTP_AUTH_USERS`
-  is one.
+  and `SMTP_RELAY_PASSWORD` are.
 
 A variable that begins with `SMTP_` and is not known has no effect, and brings a warning with the
 nearest name that is known. One that only a later version has brings a warning, too; but where mail
-would leave less safely without it, or elsewhere, it stops the start: `SMTP_TLS_POLICY`, `SMTP_ROUTES`,
-`SMTP_RELAY_USER`, `SMTP_RELAY_PASSWORD`, `SMTP_SOURCE_ADDRESSES` and all that begin with `SMTP_DKIM_`.
+would leave less safely without it, or elsewhere, it stops the start: `SMTP_ROUTES`,
+`SMTP_SOURCE_ADDRESSES` and all that begin with `SMTP_DKIM_`.
 Every other mistake stops the start.
 ",
     );

@@ -48,6 +48,25 @@ pub(super) fn check_server_tls(
     }
 }
 
+/// Who we are at the smarthost: what is set of user, password and smarthost.
+pub(super) fn check_relay_login(r: &mut Reader<'_>, [user, password, host]: [bool; 3]) {
+    const USER: &str = "SMTP_RELAY_USER";
+    const PASSWORD: &str = "SMTP_RELAY_PASSWORD";
+    const HOST: &str = "SMTP_RELAY_HOST";
+    if !r.all_taken(&[USER, PASSWORD, HOST]) {
+        return;
+    }
+    let (set, lacking) = match (user, password) {
+        (true, false) => (USER, PASSWORD),
+        (false, true) => (PASSWORD, USER),
+        (true, true) if !host => (USER, HOST),
+        (true, true) | (false, false) => return,
+    };
+    let what = format!("expected {lacking} with it");
+    let problem = Problem::value(set, r.shown(set), what);
+    r.problems.push(problem);
+}
+
 fn check_tls_port(r: &mut Reader<'_>, config: &Config) {
     const PORT: &str = "SMTP_TLS_PORT";
     let port = config.tls.as_ref().and_then(|tls| tls.port);
@@ -277,6 +296,36 @@ mod tests {
         );
         check_problems(&[cert, off], &[]);
         check_problems(&[port, off], &[]);
+    }
+
+    #[test]
+    fn a_login_has_user_password_and_a_smarthost() {
+        // W-19.04
+        let user = ("SMTP_RELAY_USER", "ann");
+        let password = ("SMTP_RELAY_PASSWORD", "secret");
+        let host = ("SMTP_RELAY_HOST", "smtp://relay.test");
+        check_problems(&[user, password, host], &[]);
+        check_problems(&[host], &[]);
+        check_problems(
+            &[user, host],
+            &["SMTP_RELAY_USER=ann: expected SMTP_RELAY_PASSWORD with it"],
+        );
+        check_problems(
+            &[password, host],
+            &["SMTP_RELAY_PASSWORD=[secret]: expected SMTP_RELAY_USER with it"],
+        );
+        check_problems(
+            &[user, password],
+            &["SMTP_RELAY_USER=ann: expected SMTP_RELAY_HOST with it"],
+        );
+        // Nothing is said about a relation to a value that was not taken.
+        check_problems(
+            &[user, password, ("SMTP_RELAY_HOST", "relay.test")],
+            &[
+                "SMTP_RELAY_HOST=relay.test: expected smtp://host, smtps://host or either with :port, \
+               an IPv6 address in brackets (it does not begin with smtp:// or smtps://)",
+            ],
+        );
     }
 
     #[test]

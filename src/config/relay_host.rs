@@ -1,35 +1,62 @@
-//! `SMTP_RELAY_HOST`: the smarthost, written as `smtp://host:port`.
+//! `SMTP_RELAY_HOST`: the smarthost, written as `smtp://host:port` or `smtps://host:port`, and who we are there.
 
 use std::net::{IpAddr, Ipv6Addr};
 
 use super::refusal::{Parsed, Refusal};
-use super::typed::{RelayHost, RelayName};
+use super::secret::Secret;
+use super::typed::{RelayHost, RelayName, RelayScheme};
 use super::value;
 
-const DEFAULT_PORT: u16 = 25;
+const SMTP_PORT: u16 = 25;
+/// RFC 8314 7.3.
+const SMTPS_PORT: u16 = 465;
+/// Longest name of a user, and longest password, in bytes.
+const LOGIN_BYTES_MAX: usize = 1_024;
 
-/// Reads `smtp://host` or `smtp://host:port`; an IPv6 address has brackets.
+/// Reads `smtp://host` or `smtp://host:port`, or the same with `smtps://`; an IPv6 address has brackets.
 pub(super) fn relay_host(text: &str) -> Parsed<RelayHost> {
     if text.contains('@') {
         return Err(Refusal::Unprintable(
-            "a user and a password are not supported in this version",
+            "a user and a password stand in SMTP_RELAY_USER and SMTP_RELAY_PASSWORD",
         ));
     }
     let (scheme, authority) = text
         .split_once("://")
-        .ok_or_else(|| because("it does not begin with smtp://"))?;
-    if !scheme.eq_ignore_ascii_case("smtp") {
-        return Err(because("only smtp:// is supported in this version"));
-    }
+        .ok_or_else(|| because("it does not begin with smtp:// or smtps://"))?;
+    let (scheme, default_port) = if scheme.eq_ignore_ascii_case("smtp") {
+        (RelayScheme::Smtp, SMTP_PORT)
+    } else if scheme.eq_ignore_ascii_case("smtps") {
+        (RelayScheme::Smtps, SMTPS_PORT)
+    } else {
+        return Err(because("it does not begin with smtp:// or smtps://"));
+    };
     if authority.contains(['/', '?', '#']) {
         return Err(because("nothing may follow the port"));
     }
     let (host, port) = split_port(authority)?;
     let port = match port {
         Some(port) => value::port(port).map_err(|_| because("the port is none"))?,
-        None => DEFAULT_PORT,
+        None => default_port,
     };
-    Ok(RelayHost { host, port })
+    Ok(RelayHost { scheme, host, port })
+}
+
+/// The name of a user.
+pub(super) fn relay_user(text: &str) -> Parsed<Box<str>> {
+    Ok(login_text(text)?.into())
+}
+
+/// A password.
+pub(super) fn relay_password(text: &str) -> Parsed<Secret> {
+    Ok(Secret::new(login_text(text)?.to_owned()))
+}
+
+/// What can stand in every mechanism: no mechanism carries a NUL, and nobody means a line end.
+fn login_text(text: &str) -> Parsed<&str> {
+    if text.len() > LOGIN_BYTES_MAX || text.contains(char::is_control) {
+        return Err(Refusal::Unexpected);
+    }
+    Ok(text)
 }
 
 fn split_port(authority: &str) -> Parsed<(RelayName, Option<&str>)> {
@@ -74,7 +101,14 @@ mod tests {
 
     #[track_caller]
     fn check(text: &str, host: RelayName, port: u16) {
-        assert_eq!(relay_host(text), Ok(RelayHost { host, port }));
+        let scheme = RelayScheme::Smtp;
+        assert_eq!(relay_host(text), Ok(RelayHost { scheme, host, port }));
+    }
+
+    #[track_caller]
+    fn check_smtps(text: &str, host: RelayName, port: u16) {
+        let scheme = RelayScheme::Smtps;
+        assert_eq!(relay_host(text), Ok(RelayHost { scheme, host, port }));
     }
 
     #[track_caller]
@@ -100,15 +134,42 @@ mod tests {
         check("smtp://192.0.2.1:2525", address("192.0.2.1"), 2525);
         check("smtp://[2001:db8::1]", address("2001:db8::1"), 25);
         check("smtp://[2001:db8::1]:2525", address("2001:db8::1"), 2525);
+        check_smtps("smtps://mx.example.net", name("mx.example.net"), 465);
+        check_smtps("SMTPS://[2001:db8::1]:2465", address("2001:db8::1"), 2465);
+    }
+
+    #[test]
+    fn a_login_has_no_control_characters_and_an_end() {
+        let longest = "x".repeat(LOGIN_BYTES_MAX);
+        for (text, taken) in [
+            ("ann", true),
+            ("ann@example.org", true),
+            (" a:b,c=d \u{fc}", true),
+            (&longest, true),
+            (&format!("{longest}x"), false),
+            ("a\0b", false),
+            ("a\nb", false),
+            ("a\u{85}b", false),
+        ] {
+            assert_eq!(relay_user(text).is_ok(), taken, "{text:?}");
+            assert_eq!(relay_password(text).is_ok(), taken, "{text:?}");
+        }
     }
 
     #[test]
     fn what_is_not_supported_is_named() {
-        refused("mx.example.net", "it does not begin with smtp://");
-        refused("mx.example.net:25", "it does not begin with smtp://");
-        let only_smtp = "only smtp:// is supported in this version";
-        refused("smtps://mx.example.net", only_smtp);
-        refused("http://mx.example.net", only_smtp);
+        refused(
+            "mx.example.net",
+            "it does not begin with smtp:// or smtps://",
+        );
+        refused(
+            "mx.example.net:25",
+            "it does not begin with smtp:// or smtps://",
+        );
+        refused(
+            "http://mx.example.net",
+            "it does not begin with smtp:// or smtps://",
+        );
         refused("smtp://mx.example.net/", "nothing may follow the port");
         refused("smtp://mx.example.net:25/x", "nothing may follow the port");
         refused("smtp://mx.example.net?tls", "nothing may follow the port");

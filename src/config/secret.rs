@@ -6,7 +6,7 @@ use std::fmt;
 pub(crate) const MASK: &str = "[secret]";
 
 /// A password, key or token. Its `Debug` prints `[secret]`, and it has no `Display`.
-#[derive(Clone, PartialEq, Eq)]
+#[derive(Clone, PartialEq, Eq, Hash)]
 pub struct Secret(String);
 
 impl Secret {

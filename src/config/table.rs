@@ -13,8 +13,10 @@ use super::amount::{duration, number, size};
 use super::auth_users::{AuthUser, auth_users};
 use super::network::{network, networks_or_none};
 use super::rate::{Rate, rate};
-use super::relay_host::relay_host;
+use super::relay_host::{relay_host, relay_password, relay_user};
+use super::secret::Secret;
 use super::sender_domain::SenderDomain;
+use super::tls_policy::{TlsPolicy, tls_policy};
 use super::typed::{LogFormat, Mode, RelayHost};
 use super::value::{self, list, optional, port};
 use super::variable::DefaultValue::{HostName, LogicalCpus, Text};
@@ -352,9 +354,22 @@ variables! {
     Delivery {
         SMTP_RELAY_HOST: Option<RelayHost> {
             default: Text(""),
-            expected: "smtp://host or smtp://host:port, an IPv6 address in brackets",
-            meaning: "Smarthost that takes all mail, instead of delivery to the MX of each domain. Port 25 if none is given.",
+            expected: "smtp://host, smtps://host or either with :port, an IPv6 address in brackets",
+            meaning: "Smarthost that takes all mail, instead of delivery to the MX of each domain. smtps://: TLS begins at once. If no port is given it is 25, with smtps:// 465.",
             parse: |text| optional(text, relay_host),
+        }
+        SMTP_RELAY_USER: Option<Box<str>> {
+            default: Text(""),
+            expected: "a user's name of up to 1024 bytes without control characters",
+            meaning: "As whom to authenticate to SMTP_RELAY_HOST; needs SMTP_RELAY_PASSWORD. Mail waits where that is not possible. The password never leaves in clear, unless SMTP_TLS_POLICY is none for that host.",
+            parse: |text| optional(text, relay_user),
+        }
+        SMTP_RELAY_PASSWORD: Option<Secret> {
+            default: Text(""),
+            expected: "a password of up to 1024 bytes without control characters",
+            meaning: "The password of SMTP_RELAY_USER.",
+            parse: |text| optional(text, relay_password),
+            secret: true,
         }
         SMTP_DELIVERY_PORT: u16 {
             default: Text("25"),
@@ -403,6 +418,12 @@ variables! {
             expected: "a time above 0s and up to 1d, such as 30m",
             meaning: "Longest attempt at one host, from the first packet to the last.",
             parse: |text| duration(text, SHORTEST..=DAY),
+        }
+        SMTP_TLS_POLICY: TlsPolicy {
+            default: Text("valid"),
+            expected: "none, opportunistic, encrypt, valid or verify, and by domain, such as valid,example.com=verify,*.internal=none",
+            meaning: "How much TLS it takes to send mail. none: no TLS. opportunistic: TLS when offered, unchecked, in clear if it fails. encrypt: TLS required, unchecked. valid: TLS when offered, and then with a valid certificate for the host's name. verify: TLS required and valid. The most specific item decides; it is looked up by the domain behind the @ of the recipient or, where SMTP_RELAY_HOST or a route leads to a host, by that host's name. An address is written as in mail addresses: [192.0.2.1]=none.",
+            parse: tls_policy,
         }
         SMTP_TLS_CA_FILE: Option<PathBuf> {
             default: Text(""),
@@ -472,10 +493,7 @@ pub(super) static LATER: &[Later] = &[
     later("SMTP_CONTROL_SOCKET"),
     later("SMTP_DELAY_WARNING"),
     later("SMTP_SOURCE_ADDRESSES").needed(),
-    later("SMTP_RELAY_USER").needed(),
-    later("SMTP_RELAY_PASSWORD").secret().needed(),
     later("SMTP_ROUTES").needed(),
-    later("SMTP_TLS_POLICY").needed(),
     later("SMTP_DKIM_SELECTOR").needed(),
     later("SMTP_DKIM_KEY_PATH").needed(),
     later("SMTP_DKIM_PRIVATE_KEY").secret().needed(),

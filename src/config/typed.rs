@@ -10,7 +10,9 @@ use crate::mail::Domain;
 
 use super::auth_users::AuthUser;
 use super::rate::Rate;
+use super::secret::Secret;
 use super::sender_domain::SenderDomain;
+use super::tls_policy::TlsPolicy;
 
 /// What the operator decided, checked and typed.
 #[derive(Clone, Debug)]
@@ -179,6 +181,8 @@ pub struct QueueConfig {
 pub struct DeliveryConfig {
     /// `SMTP_RELAY_HOST`: all mail goes there.
     pub relay_host: Option<RelayHost>,
+    /// `SMTP_RELAY_USER`, `SMTP_RELAY_PASSWORD`: as whom we authenticate to it, and to no other host.
+    pub relay_login: Option<RelayLogin>,
     /// `SMTP_DELIVERY_PORT`: remote port for MX delivery.
     pub port: u16,
     /// `SMTP_DELIVERY_DENY_NETWORKS`: never dialled by MX delivery.
@@ -195,6 +199,8 @@ pub struct DeliveryConfig {
     pub data_reply_timeout: Duration,
     /// `SMTP_ATTEMPT_TIMEOUT`: a whole attempt at one host.
     pub attempt_timeout: Duration,
+    /// `SMTP_TLS_POLICY`
+    pub tls_policy: TlsPolicy,
     /// `SMTP_TLS_CA_FILE`: further trust anchors, PEM.
     pub tls_ca_file: Option<PathBuf>,
 }
@@ -202,10 +208,30 @@ pub struct DeliveryConfig {
 /// A smarthost.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct RelayHost {
+    /// Where TLS begins.
+    pub scheme: RelayScheme,
     /// A name (A/AAAA only, no MX) or an address.
     pub host: RelayName,
     /// Its port.
     pub port: u16,
+}
+
+/// Where TLS with a smarthost begins.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum RelayScheme {
+    /// `smtp://`: with STARTTLS, where that is.
+    Smtp,
+    /// `smtps://`: at once (RFC 8314 3).
+    Smtps,
+}
+
+/// As whom we authenticate.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct RelayLogin {
+    /// The user's name.
+    pub user: Box<str>,
+    /// The password.
+    pub password: Secret,
 }
 
 /// How a smarthost is named.

@@ -170,11 +170,7 @@ mod tests {
     #[test]
     fn a_lack_that_mail_would_suffer_from_is_a_problem() {
         for name in [
-            "SMTP_TLS_POLICY",
             "SMTP_ROUTES",
-            "SMTP_RELAY_USER",
-            "SMTP_RELAY_PASSWORD",
-            "SMTP_RELAY_PASSWORD_FILE",
             "SMTP_SOURCE_ADDRESSES",
             "SMTP_DKIM_SELECTOR",
             "SMTP_DKIM_KEY_PATH",

@@ -102,6 +102,7 @@ impl Deliver for Outbound {
 fn test_config() -> crate::config::DeliveryConfig {
     crate::config::DeliveryConfig {
         relay_host: None,
+        relay_login: None,
         port: 25,
         deny_networks: Vec::new(),
         dns_servers: Some(vec![std::net::SocketAddr::from(([127, 0, 0, 1], 9))]),
@@ -110,6 +111,7 @@ fn test_config() -> crate::config::DeliveryConfig {
         reply_timeout: Duration::from_secs(2),
         data_reply_timeout: Duration::from_secs(2),
         attempt_timeout: Duration::from_secs(10),
+        tls_policy: crate::config::TlsPolicy::of_all(crate::config::TlsLevel::Valid),
         tls_ca_file: None,
     }
 }

@@ -2,7 +2,7 @@
 
 use std::net::IpAddr;
 
-use crate::config::{DeliveryConfig, RelayHost, RelayName};
+use crate::config::{DeliveryConfig, RelayHost, RelayName, RelayScheme};
 use crate::mail::{AddressDomain, Destination, Domain};
 
 /// The way that mail of one domain takes.
@@ -46,13 +46,17 @@ pub fn routing_fingerprint(config: &DeliveryConfig) -> String {
     }
 }
 
-/// `smtp://host:port`
+/// `smtp://host:port`, or the same with `smtps://`
 fn relay_url(relay: &RelayHost) -> String {
+    let scheme = match relay.scheme {
+        RelayScheme::Smtp => "smtp",
+        RelayScheme::Smtps => "smtps",
+    };
     let port = relay.port;
     match &relay.host {
-        RelayName::Name(name) => format!("smtp://{name}:{port}"),
-        RelayName::Address(IpAddr::V4(address)) => format!("smtp://{address}:{port}"),
-        RelayName::Address(IpAddr::V6(address)) => format!("smtp://[{address}]:{port}"),
+        RelayName::Name(name) => format!("{scheme}://{name}:{port}"),
+        RelayName::Address(IpAddr::V4(address)) => format!("{scheme}://{address}:{port}"),
+        RelayName::Address(IpAddr::V6(address)) => format!("{scheme}://[{address}]:{port}"),
     }
 }
 
@@ -104,7 +108,11 @@ mod tests {
                 "smtp://[::1]:2525",
             ),
         ] {
-            let relay = RelayHost { host, port: 2525 };
+            let relay = RelayHost {
+                scheme: RelayScheme::Smtp,
+                host,
+                port: 2525,
+            };
             config.relay_host = Some(relay.clone());
             for to in ["d.test", "[127.0.0.5]"] {
                 assert_eq!(route_of(&config, &domain(to)), Route::Relay(relay.clone()));

@@ -81,6 +81,7 @@ fn courier(config: DeliveryConfig) -> Courier<TestBody> {
 fn courier_to(address: SocketAddr) -> Courier<TestBody> {
     let mut config = test_config();
     config.relay_host = Some(RelayHost {
+        scheme: crate::config::RelayScheme::Smtp,
         host: RelayName::Address(address.ip()),
         port: address.port(),
     });
