@@ -2,6 +2,7 @@
 //! `config` instead. Relations between bounds are checked when the program is compiled.
 
 use std::num::NonZeroU32;
+use std::ops::RangeInclusive;
 use std::time::Duration;
 
 /// Longest command line taken, in bytes with CRLF (RFC 5321 4.5.3.1.4 asks for at least 512).
@@ -57,6 +58,9 @@ pub const AUTH_FAILURE_CLIENTS_MAX: usize = 10_000;
 pub const PASSWORD_CHECKS_MAX: usize = 4;
 /// Rounds of PBKDF2 in SCRAM keys that we make (RFC 7677 4 asks for at least 4096).
 pub const SCRAM_ITERATIONS: NonZeroU32 = NonZeroU32::new(10_000).unwrap();
+/// Rounds of PBKDF2 that a remote host may ask of us in SCRAM: fewer would give the password away to
+/// whoever plays the host (RFC 7677 4), more would be work without end.
+pub const SCRAM_ITERATIONS_ACCEPTED: RangeInclusive<u32> = 4_096..=1_000_000;
 /// How long a client waits for its turn to have its password checked.
 pub const PASSWORD_CHECK_WAIT: Duration = Duration::from_secs(20);
 /// Octets that are read and thrown away behind a last reply.

@@ -122,6 +122,7 @@ impl Wire {
             | Phase::Ehlo
             | Phase::Helo
             | Phase::StartTls
+            | Phase::Auth
             | Phase::Mail
             | Phase::Rcpt
             | Phase::Data

@@ -1,5 +1,6 @@
 //! What a remote host offers in its reply to EHLO (RFC 5321 4.1.1.1).
 
+use super::auth::OfferedMechanisms;
 use super::reply_reader::RemoteReply;
 
 /// Extensions offered. A keyword that is malformed or unknown does no harm: it offers nothing.
@@ -25,6 +26,8 @@ pub struct Extensions {
     pub binary_mime: bool,
     /// REQUIRETLS (RFC 8689).
     pub require_tls: bool,
+    /// AUTH (RFC 4954): the mechanisms that we know.
+    pub auth: OfferedMechanisms,
     /// `RCPTMAX` of LIMITS (RFC 9422), if it is a sane number.
     pub recipients_max: Option<usize>,
 }
@@ -71,6 +74,7 @@ impl Extensions {
             "CHUNKING" => self.chunking = true,
             "BINARYMIME" => self.binary_mime = true,
             "REQUIRETLS" => self.require_tls = true,
+            "AUTH" => self.auth = OfferedMechanisms::parse(words),
             "LIMITS" => self.recipients_max = words.find_map(recipients_max),
             _ => {}
         }
@@ -142,6 +146,19 @@ mod tests {
         let mut input: &[u8] = b"250 PIPELINING\r\n";
         let reply = ReplyReader::new().take(&mut input).unwrap().unwrap();
         assert_eq!(Extensions::from_reply(&reply), Extensions::none());
+    }
+
+    #[test]
+    fn mechanisms_of_auth_are_read() {
+        // W-14.04, W-19.04
+        let got = offered(&["auth login Plain XOAUTH2"]).auth;
+        let want = OfferedMechanisms {
+            login: true,
+            plain: true,
+            ..OfferedMechanisms::default()
+        };
+        assert_eq!(got, want);
+        assert_eq!(offered(&["AUTH"]), Extensions::none());
     }
 
     #[test]

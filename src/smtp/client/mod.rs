@@ -5,11 +5,13 @@
 //!
 //! The driver (`outbound`) owns the socket, TLS and every deadline.
 
+pub mod auth;
 pub mod ehlo;
 pub mod reply_reader;
 pub mod transaction;
 pub mod verdict;
 
+pub use auth::{AuthExchange, AuthFault, AuthTurn, ClientMechanism, OfferedMechanisms};
 pub use ehlo::Extensions;
 pub use reply_reader::{ProtocolFault, RemoteReply, ReplyReader};
 pub use transaction::{Facts, Framing, Step, Transaction};

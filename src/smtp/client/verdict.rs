@@ -12,6 +12,7 @@ pub enum Phase {
     Ehlo,
     Helo,
     StartTls,
+    Auth,
     Mail,
     Rcpt,
     Data,
@@ -29,6 +30,7 @@ impl Phase {
             Phase::Ehlo => "EHLO",
             Phase::Helo => "HELO",
             Phase::StartTls => "STARTTLS",
+            Phase::Auth => "AUTH",
             Phase::Mail => "MAIL",
             Phase::Rcpt => "RCPT",
             Phase::Data => "DATA",
@@ -59,7 +61,7 @@ pub fn meaning(phase: Phase, code: ReplyCode) -> Result<Meaning, ProtocolFault> 
         return Ok(Meaning::Closing);
     }
     match (code.class(), phase) {
-        (ReplyClass::Intermediate, Phase::Data) => Ok(Meaning::Go),
+        (ReplyClass::Intermediate, Phase::Data | Phase::Auth) => Ok(Meaning::Go),
         (ReplyClass::Success, Phase::Data) => Err(ProtocolFault::OutOfPlace),
         (ReplyClass::Success, _) => Ok(Meaning::Go),
         (ReplyClass::Intermediate, _) => Err(ProtocolFault::OutOfPlace),
