@@ -29,9 +29,10 @@ use super::connection::{Caller, Connection};
 use super::connection_error::ConnectionError;
 use super::dns::Dns;
 use super::mx::{Found, dialable, mail_hosts, unreachable, unresolved};
+use super::policy::terms_of;
 use super::route::{Route, route_of};
 use super::tally::{Tally, Trouble};
-use super::target::{HostName, Target, Terms, TlsLevel};
+use super::target::{HostName, Target, Terms};
 use super::wire::Wire;
 
 /// What all attempts share.
@@ -95,9 +96,7 @@ impl<B: Bodies> Courier<B> {
     }
 
     async fn hosts(&self, route: &Route) -> Result<Hosts, Settled> {
-        let terms = Arc::new(Terms {
-            tls: TlsLevel::Valid,
-        });
+        let terms = terms_of(&self.config, route);
         Ok(match route {
             Route::Mx(domain) => Hosts {
                 names: mail_hosts(domain, self.dns.mx(domain).await, rand::random)?

@@ -2,15 +2,19 @@
 //!
 //! It outlives its transactions, so that it can be kept for the next message.
 
+use std::sync::Arc;
+
 use tokio::time::{Instant, timeout};
-use tokio_rustls::TlsConnector;
 
 use crate::mail::limits::FAREWELL;
 use crate::mail::{Domain, Remote};
 use crate::smtp::client::{Extensions, Meaning, Phase, RemoteReply, meaning};
 
 use super::connection_error::ConnectionError;
-use super::target::{Target, TlsLevel};
+use super::login::{LoginAlarm, LoginFault, log_in};
+use super::policy::AfterHello;
+use super::target::{Opening, Target, Terms};
+use super::tls::TlsClient;
 use super::wire::{Timeouts, Wire};
 
 /// How we present ourselves, the same to every host.
@@ -19,8 +23,17 @@ pub(super) struct Caller {
     pub(super) hostname: Domain,
     /// How long we wait.
     pub(super) timeouts: Timeouts,
-    /// Whom we trust.
-    pub(super) tls: TlsConnector,
+    /// How we make TLS, and whom we trust.
+    pub(super) tls: TlsClient,
+    /// Told when we are not authenticated.
+    pub(super) login_alarm: LoginAlarm,
+}
+
+/// Whether STARTTLS is used at all.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum StartTls {
+    AsAgreed,
+    Never,
 }
 
 /// A host that waits for MAIL.
@@ -38,26 +51,60 @@ impl Connection {
         target: &Target,
         deadline: Instant,
     ) -> Result<Connection, ConnectionError> {
+        match Connection::dial(caller, target, StartTls::AsAgreed, deadline).await {
+            // W-18.02a
+            Err(error) if error.is_of_tls() && target.terms.falls_back_to_clear() => {
+                Connection::dial(caller, target, StartTls::Never, deadline).await
+            }
+            outcome => outcome,
+        }
+    }
+
+    async fn dial(
+        caller: &Caller,
+        target: &Target,
+        start_tls: StartTls,
+        deadline: Instant,
+    ) -> Result<Connection, ConnectionError> {
+        let terms = &target.terms;
         let mut wire = Wire::connect(target.address, caller.timeouts, deadline).await?;
+        if terms.opening == Opening::Tls {
+            wire = wire.start_tls(&caller.tls, target).await?;
+        }
         let mut offered = match greet(&mut wire, &caller.hostname).await {
             Ok(offered) => offered,
             Err(error) => return Err(part(wire, error).await),
         };
-        let TlsLevel::Valid = target.terms.tls;
-        if offered.starttls {
-            if let Err(error) = ask_for_tls(&mut wire).await {
-                return Err(part(wire, error).await);
-            }
-            wire = wire.start_tls(&caller.tls, &target.host).await?;
-            // What it offered in clear does not count (RFC 3207 4.2).
-            offered = match say_hello(&mut wire, &caller.hostname).await {
-                Ok(offered) => offered,
-                Err(error) => return Err(part(wire, error).await),
+        if terms.opening == Opening::StartTls && start_tls == StartTls::AsAgreed {
+            let goes = match terms.after_hello(offered.starttls) {
+                AfterHello::InClear => Ok(false),
+                AfterHello::StartTls => ask_for_tls(&mut wire, terms).await,
+                AfterHello::NoTlsThere => {
+                    let terms = terms.clone();
+                    Err(ConnectionError::StartTlsMissing { terms })
+                }
             };
+            match goes {
+                Ok(false) => {}
+                Ok(true) => {
+                    wire = wire.start_tls(&caller.tls, target).await?;
+                    // What it offered in clear does not count (RFC 3207 4.2).
+                    offered = match say_hello(&mut wire, &caller.hostname).await {
+                        Ok(offered) => offered,
+                        Err(error) => return Err(part(wire, error).await),
+                    };
+                }
+                Err(error) => return Err(part(wire, error).await),
+            }
         }
+        if let Err(error) = log_in(&mut wire, &offered, terms, &caller.login_alarm).await {
+            return Err(part(wire, error).await);
+        }
+        let mut remote = target.remote();
+        remote.security = Some(terms.security(wire.tls()));
         Ok(Connection {
             wire,
-            remote: target.remote(),
+            remote,
             offered,
         })
     }
@@ -122,14 +169,22 @@ async fn say_hello(wire: &mut Wire, hostname: &Domain) -> Result<Extensions, Con
     Ok(Extensions::none())
 }
 
-/// STARTTLS. Octets behind the reply are not looked at here: they are dropped with the clear stream.
-async fn ask_for_tls(wire: &mut Wire) -> Result<(), ConnectionError> {
+/// STARTTLS; `false`: refused, and the terms allow to go on in clear. Octets behind the reply that
+/// says yes are not looked at here: they are dropped with the clear stream.
+async fn ask_for_tls(wire: &mut Wire, terms: &Arc<Terms>) -> Result<bool, ConnectionError> {
     wire.send(b"STARTTLS\r\n", Phase::StartTls.name()).await?;
     let reply = wire.reply(Phase::StartTls).await?;
     match meaning(Phase::StartTls, reply.code())? {
-        Meaning::Go => Ok(()),
+        Meaning::Go => Ok(true),
+        Meaning::NotNow | Meaning::Never if terms.falls_back_to_clear() => {
+            wire.expect_silence()?;
+            Ok(false)
+        }
         Meaning::NotNow | Meaning::Never | Meaning::Closing => {
-            Err(ConnectionError::StartTlsRefused(reply.to_reply()))
+            Err(ConnectionError::StartTlsRefused {
+                reply: reply.to_reply(),
+                terms: terms.clone(),
+            })
         }
     }
 }
@@ -158,14 +213,21 @@ fn accepted(phase: Phase, reply: &RemoteReply) -> Result<(), ConnectionError> {
 /// Leaves a host that wants no mail: with QUIT where that is still SMTP, but without waiting.
 async fn part(wire: Wire, error: ConnectionError) -> ConnectionError {
     match &error {
-        ConnectionError::Refused(_) | ConnectionError::StartTlsRefused(_) => {
+        ConnectionError::Refused(_)
+        | ConnectionError::StartTlsMissing { .. }
+        | ConnectionError::StartTlsRefused { .. }
+        | ConnectionError::Login(
+            LoginFault::Refused(_) | LoginFault::NotOffered | LoginFault::InClear { .. },
+        ) => {
             let _ = timeout(FAREWELL, wire.close(b"QUIT\r\n")).await;
         }
         ConnectionError::Connect(_)
         | ConnectionError::ConnectTimeout
         | ConnectionError::Lost { .. }
         | ConnectionError::Timeout { .. }
-        | ConnectionError::Tls(_)
+        | ConnectionError::Tls { .. }
+        | ConnectionError::TlsTimeout { .. }
+        | ConnectionError::Login(LoginFault::Exchange(_))
         | ConnectionError::Protocol(_) => {}
     }
     error

@@ -1,12 +1,16 @@
 //! What goes wrong between us and one host, and what that means for the mail.
 
 use std::io;
+use std::sync::Arc;
 
 use crate::mail::{Answer, EnhancedCode, Reason, Remote, Reply, ReplyClass};
 use crate::smtp::client::{Phase, ProtocolFault};
 
+use super::login::LoginFault;
+use super::policy::Obstacle;
 use super::tally::Trouble;
-use super::tls::{MEND, TlsFault};
+use super::target::Terms;
+use super::tls::TlsFault;
 
 /// The connection is of no use, or no more.
 #[derive(Debug, thiserror::Error)]
@@ -36,12 +40,37 @@ pub(super) enum ConnectionError {
     /// It answered with 4yz or 5yz before any mail was offered.
     #[error("{0}")]
     Refused(Reply),
+    /// It does not offer STARTTLS, and the terms demand it.
+    #[error("the remote host offers no STARTTLS; {}", .terms.mend(Obstacle::NotOffered))]
+    StartTlsMissing {
+        /// The terms.
+        terms: Arc<Terms>,
+    },
     /// It offered STARTTLS and then refused it.
-    #[error("the remote host offers STARTTLS and refuses it; {MEND}")]
-    StartTlsRefused(Reply),
+    #[error("the remote host offers STARTTLS and refuses it; {}", .terms.mend(Obstacle::Broken))]
+    StartTlsRefused {
+        /// How it did so.
+        reply: Reply,
+        /// The terms.
+        terms: Arc<Terms>,
+    },
     /// TLS did not come about, or not with a certificate that can be trusted.
+    #[error("{fault}; {}", .terms.mend(.fault.obstacle()))]
+    Tls {
+        /// What is wrong.
+        fault: TlsFault,
+        /// The terms.
+        terms: Arc<Terms>,
+    },
+    /// The TLS handshake had no end.
+    #[error("no progress in time while waiting for the TLS handshake ({setting})")]
+    TlsTimeout {
+        /// Which setting says how long.
+        setting: &'static str,
+    },
+    /// We are not authenticated, and must be.
     #[error("{0}")]
-    Tls(#[from] TlsFault),
+    Login(LoginFault),
     /// It does not speak SMTP.
     #[error("{0}")]
     Protocol(#[from] ProtocolFault),
@@ -67,15 +96,23 @@ impl ConnectionError {
             ConnectionError::Connect(_) => (EnhancedCode::temporary(4, 1), Reason::Connect),
             ConnectionError::ConnectTimeout => (EnhancedCode::temporary(4, 1), Reason::Timeout),
             ConnectionError::Lost { .. } => (EnhancedCode::temporary(4, 2), Reason::Connect),
-            ConnectionError::Timeout { .. } => (EnhancedCode::temporary(4, 2), Reason::Timeout),
+            ConnectionError::Timeout { .. } | ConnectionError::TlsTimeout { .. } => {
+                (EnhancedCode::temporary(4, 2), Reason::Timeout)
+            }
             ConnectionError::Refused(reply) => (reply.status(), Reason::Remote),
-            ConnectionError::StartTlsRefused(_) => (EnhancedCode::temporary(7, 4), Reason::Tls),
-            ConnectionError::Tls(_) => (EnhancedCode::temporary(7, 5), Reason::Tls),
+            ConnectionError::StartTlsMissing { .. } | ConnectionError::StartTlsRefused { .. } => {
+                (EnhancedCode::temporary(7, 4), Reason::Tls)
+            }
+            ConnectionError::Tls { .. } => (EnhancedCode::temporary(7, 5), Reason::Tls),
+            ConnectionError::Login(fault) => fault.status(),
             ConnectionError::Protocol(_) => (EnhancedCode::temporary(5, 0), Reason::Protocol),
         };
         let (reply, detail) = match self {
             ConnectionError::Refused(reply) => (Some(reply.clone()), String::new()),
-            ConnectionError::StartTlsRefused(reply) => (Some(reply.clone()), self.to_string()),
+            ConnectionError::StartTlsRefused { reply, .. } => {
+                (Some(reply.clone()), self.to_string())
+            }
+            ConnectionError::Login(fault) => (fault.reply().cloned(), self.to_string()),
             other => (None, other.to_string()),
         };
         Answer {
@@ -84,6 +121,24 @@ impl ConnectionError {
             reason,
             reply,
             detail: detail.into(),
+        }
+    }
+
+    /// Whether TLS was tried and did not come about: another connection may do without.
+    #[must_use]
+    pub(super) fn is_of_tls(&self) -> bool {
+        match self {
+            ConnectionError::StartTlsRefused { .. }
+            | ConnectionError::Tls { .. }
+            | ConnectionError::TlsTimeout { .. } => true,
+            ConnectionError::Connect(_)
+            | ConnectionError::ConnectTimeout
+            | ConnectionError::Lost { .. }
+            | ConnectionError::Timeout { .. }
+            | ConnectionError::Refused(_)
+            | ConnectionError::StartTlsMissing { .. }
+            | ConnectionError::Login(_)
+            | ConnectionError::Protocol(_) => false,
         }
     }
 
@@ -111,8 +166,11 @@ fn io_text(error: &io::Error) -> String {
 
 #[cfg(test)]
 mod tests {
+    use super::super::policy::terms_of;
+    use super::super::route::Route;
+    use super::super::test_config;
     use super::*;
-    use crate::mail::ReplyCode;
+    use crate::mail::{Domain, ReplyCode};
 
     #[track_caller]
     fn check(error: &ConnectionError, want: &str) {
@@ -172,15 +230,51 @@ mod tests {
             "deferred 4.5.0 the remote host sent a line that is no SMTP reply",
         );
         // W-18.02
+        let terms = terms_of(
+            &test_config(),
+            &Route::Mx(Domain::parse("dest.test").unwrap()),
+        );
+        let reply = reply(554, "no");
         check(
-            &ConnectionError::StartTlsRefused(reply(554, "no")),
-            &format!(
-                "deferred 4.7.4 554 no (the remote host offers STARTTLS and refuses it; {MEND})"
-            ),
+            &ConnectionError::StartTlsRefused {
+                reply,
+                terms: terms.clone(),
+            },
+            "deferred 4.7.4 554 no (the remote host offers STARTTLS and refuses it; the remote host \
+             must mend it; SMTP_TLS_POLICY=...,dest.test=opportunistic would send mail there all the \
+             same (now: valid))",
         );
         check(
-            &ConnectionError::Tls(TlsFault::Expired),
-            &format!("deferred 4.7.5 certificate expired; {MEND}"),
+            &ConnectionError::Tls {
+                fault: TlsFault::Expired,
+                terms,
+            },
+            "deferred 4.7.5 certificate expired; the remote host must mend it; \
+             SMTP_TLS_POLICY=...,dest.test=encrypt would send mail there all the same (now: valid)",
         );
+        check(
+            &ConnectionError::TlsTimeout {
+                setting: "SMTP_REPLY_TIMEOUT",
+            },
+            "deferred 4.4.2 no progress in time while waiting for the TLS handshake \
+             (SMTP_REPLY_TIMEOUT)",
+        );
+    }
+
+    #[test]
+    fn no_failure_to_authenticate_is_final() {
+        // W-19.04
+        let words = "the relay host did not authenticate us; see SMTP_RELAY_USER and \
+                     SMTP_RELAY_PASSWORD";
+        for (code, text, status) in [
+            (535, "5.7.8 no", "4.7.8"),
+            (534, "5.7.9 too weak", "4.7.8"),
+            (454, "4.7.0 not now", "4.7.0"),
+        ] {
+            check(
+                &ConnectionError::Login(LoginFault::Refused(reply(code, text))),
+                &format!("deferred {status} {code} {text} ({words})"),
+            );
+        }
     }
 }

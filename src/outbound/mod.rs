@@ -8,14 +8,17 @@
 //! Never here: what becomes of a recipient after an answer, and when it is tried again. That is
 //! `queue`'s.
 
+mod any_certificate;
 mod attempt;
 mod carry;
 mod connection;
 mod connection_error;
 mod dns;
+mod login;
 #[cfg(test)]
 mod loopback;
 mod mx;
+mod policy;
 mod route;
 mod tally;
 mod target;
@@ -39,6 +42,8 @@ use crate::store::Store;
 
 use attempt::Courier;
 use connection::Caller;
+use login::LoginAlarm;
+use tls::TlsClient;
 use wire::Timeouts;
 
 /// The way out, for the dispatcher. Cheap to clone.
@@ -67,7 +72,8 @@ impl Outbound {
         let caller = Caller {
             hostname: config.hostname.clone(),
             timeouts: Timeouts::of(delivery),
-            tls: tls::connector(delivery.tls_ca_file.as_deref())?,
+            tls: TlsClient::new(delivery.tls_ca_file.as_deref())?,
+            login_alarm: LoginAlarm::new(events.clone()),
         };
         Ok(Outbound(Arc::new(Courier {
             config: delivery.clone(),

@@ -3,7 +3,8 @@
 use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 
-use crate::mail::{Domain, Remote};
+use crate::config::{RelayLogin, TlsLevel};
+use crate::mail::{AddressDomain, Domain, Remote};
 
 /// One address of one host, and the terms for it. Only a connection to an equal target may be used
 /// in place of a new one.
@@ -18,18 +19,28 @@ pub(super) struct Target {
 }
 
 /// What must hold on a connection: decided anew for each attempt, from the route and the policy of
-/// the recipients' domain.
+/// the next hop, see [`super::policy`].
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub(super) struct Terms {
     /// How much TLS it takes.
     pub(super) tls: TlsLevel,
+    /// The item of `SMTP_TLS_POLICY` that says so.
+    pub(super) rule: Box<str>,
+    /// By which name the policy was asked.
+    pub(super) next_hop: AddressDomain,
+    /// Where TLS begins.
+    pub(super) opening: Opening,
+    /// As whom we must authenticate.
+    pub(super) login: Option<RelayLogin>,
 }
 
-/// How much TLS a connection must have, as `SMTP_TLS_POLICY` names it.
+/// Where TLS begins.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub(super) enum TlsLevel {
-    /// Whenever STARTTLS is offered, and then with a certificate that is valid for the host.
-    Valid,
+pub(super) enum Opening {
+    /// With STARTTLS, if at all.
+    StartTls,
+    /// At once (RFC 8314 3).
+    Tls,
 }
 
 /// How a host is named on the wire and in its certificate.

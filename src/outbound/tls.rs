@@ -1,15 +1,20 @@
-//! TLS towards remote hosts, policy `valid`: whenever STARTTLS is offered, and then only with a
-//! certificate that names the host and that a trusted root vouches for (RFC 3207, RFC 9525).
+//! TLS towards remote hosts (RFC 3207, RFC 9525): whom we trust, and what was wrong with a host.
+//! When it takes TLS, and whether the certificate must be good, is decided in `policy`.
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use rustls::pki_types::pem::PemObject as _;
 use rustls::pki_types::{CertificateDer, ServerName};
-use rustls::{CertificateError, ClientConfig, RootCertStore};
+use rustls::{CertificateError, ClientConfig, ClientConnection, ProtocolVersion, RootCertStore};
+
 use tokio_rustls::TlsConnector;
 
-use super::target::HostName;
+use crate::mail::TlsFacts;
+
+use super::any_certificate::AnyCertificate;
+use super::policy::Obstacle;
+use super::target::{HostName, Terms};
 
 /// The TLS client could not be set up.
 #[derive(Debug, thiserror::Error)]
@@ -39,44 +44,80 @@ pub enum TlsSetupError {
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub(super) enum TlsFault {
     /// The certificate's time is over.
-    #[error("certificate expired; {MEND}")]
+    #[error("certificate expired")]
     Expired,
     /// The certificate's time has not begun.
-    #[error("certificate not valid yet, or our clock is wrong; {MEND}")]
+    #[error("certificate not valid yet, or our clock is wrong")]
     NotYetValid,
     /// The certificate is for other names.
-    #[error("certificate name mismatch; {MEND}")]
+    #[error("certificate name mismatch")]
     NameMismatch,
     /// No trusted root vouches for the certificate.
     #[error(
-        "certificate of unknown issuer; if its issuer is to be trusted, add it to SMTP_TLS_CA_FILE"
+        "certificate of unknown issuer; if its issuer is to be trusted, add it to SMTP_TLS_CA_FILE; or"
     )]
     UnknownIssuer,
     /// Anything else about the certificate.
-    #[error("certificate invalid ({0}); {MEND}")]
+    #[error("certificate invalid ({0})")]
     Certificate(Box<str>),
     /// No TLS came about.
-    #[error("TLS handshake failed ({0}); {MEND}")]
+    #[error("TLS handshake failed ({0})")]
     Handshake(Box<str>),
 }
 
-/// What there is to do about a host whose TLS is no good. It names the setting that keeps mail from
-/// such a host, although there is nothing else yet to set it to.
-pub(super) const MEND: &str = "the remote host must mend it; until then SMTP_TLS_POLICY valid (this version has no \
-     other) sends no mail there";
-
-/// Sets the client up. Reads the trusted roots, so it blocks.
-pub(super) fn connector(ca_file: Option<&Path>) -> Result<TlsConnector, TlsSetupError> {
-    let mut roots = trusted_roots();
-    if let Some(path) = ca_file {
-        add_file(&mut roots, path)?;
+impl TlsFault {
+    /// What another policy would have to do about it.
+    #[must_use]
+    pub(super) fn obstacle(&self) -> Obstacle {
+        match self {
+            TlsFault::Expired
+            | TlsFault::NotYetValid
+            | TlsFault::NameMismatch
+            | TlsFault::UnknownIssuer
+            | TlsFault::Certificate(_) => Obstacle::Certificate,
+            TlsFault::Handshake(_) => Obstacle::Broken,
+        }
     }
-    let provider = Arc::new(rustls::crypto::ring::default_provider());
-    let config = ClientConfig::builder_with_provider(provider)
-        .with_safe_default_protocol_versions()?
-        .with_root_certificates(roots)
-        .with_no_client_auth();
-    Ok(TlsConnector::from(Arc::new(config)))
+}
+
+/// How we make TLS: with a host that we can check, and with anybody. Sessions are resumed within
+/// each of the two only.
+pub(super) struct TlsClient {
+    checked: TlsConnector,
+    unchecked: TlsConnector,
+}
+
+impl TlsClient {
+    /// Sets it up, for TLS 1.2 and 1.3. Reads the trusted roots, so it blocks.
+    pub(super) fn new(ca_file: Option<&Path>) -> Result<TlsClient, TlsSetupError> {
+        let mut roots = trusted_roots();
+        if let Some(path) = ca_file {
+            add_file(&mut roots, path)?;
+        }
+        let provider = Arc::new(rustls::crypto::ring::default_provider());
+        let builder = || {
+            ClientConfig::builder_with_provider(provider.clone())
+                .with_safe_default_protocol_versions()
+        };
+        let checked = builder()?.with_root_certificates(roots);
+        let unchecked = builder()?
+            .dangerous()
+            .with_custom_certificate_verifier(AnyCertificate::new(&provider));
+        Ok(TlsClient {
+            checked: TlsConnector::from(Arc::new(checked.with_no_client_auth())),
+            unchecked: TlsConnector::from(Arc::new(unchecked.with_no_client_auth())),
+        })
+    }
+
+    /// The one that the terms ask for.
+    #[must_use]
+    pub(super) fn connector(&self, terms: &Terms) -> &TlsConnector {
+        if terms.checks_certificate() {
+            &self.checked
+        } else {
+            &self.unchecked
+        }
+    }
 }
 
 /// The roots of this machine; the bundled ones where it has none.
@@ -120,6 +161,23 @@ pub(super) fn server_name(host: &HostName) -> Result<ServerName<'static>, TlsFau
             ServerName::try_from(name.as_str().to_owned()).map_err(|_| TlsFault::NameMismatch)
         }
         HostName::Address(address) => Ok(ServerName::IpAddress((*address).into())),
+    }
+}
+
+/// What a handshake agreed upon.
+#[must_use]
+pub(super) fn facts_of(connection: &ClientConnection) -> TlsFacts {
+    let version = match connection.protocol_version() {
+        Some(ProtocolVersion::TLSv1_2) => "TLSv1.2",
+        Some(ProtocolVersion::TLSv1_3) => "TLSv1.3",
+        _ => "TLS", // we speak no other
+    };
+    let suite = connection.negotiated_cipher_suite();
+    TlsFacts {
+        version: version.into(),
+        cipher: suite
+            .map_or("", |suite| suite.suite().as_str().unwrap_or(""))
+            .into(),
     }
 }
 
@@ -170,15 +228,14 @@ mod tests {
     }
 
     #[test]
-    fn faults_are_named_and_say_what_would_change_them() {
+    fn faults_are_named() {
         // W-18.02
         check(CertificateError::Expired.into(), "expired");
-        check(CertificateError::Expired.into(), "SMTP_TLS_POLICY");
         check(CertificateError::NotValidForName.into(), "name mismatch");
         check(CertificateError::UnknownIssuer.into(), "unknown issuer");
         check(CertificateError::UnknownIssuer.into(), "SMTP_TLS_CA_FILE");
         check(CertificateError::BadSignature.into(), "unknown issuer");
-        check(CertificateError::Revoked.into(), "SMTP_TLS_POLICY");
+        check(CertificateError::Revoked.into(), "certificate invalid");
         check(rustls::Error::NoCertificatesPresented, "handshake failed");
         let text = "a\r\nb".to_owned();
         check(rustls::Error::General(text), "a??b");
@@ -189,7 +246,7 @@ mod tests {
         let mut file = tempfile::NamedTempFile::new().unwrap();
         file.write_all(b"nonsense\n").unwrap();
         for path in [file.path(), Path::new("/nowhere/ca.pem")] {
-            let Err(error) = connector(Some(path)) else {
+            let Err(error) = TlsClient::new(Some(path)) else {
                 panic!("took {}", path.display())
             };
             let line = error.to_string();

@@ -10,15 +10,15 @@ use bytes::{Buf as _, BytesMut};
 use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _, ReadBuf};
 use tokio::net::TcpStream;
 use tokio::time::{Instant, timeout_at};
-use tokio_rustls::TlsConnector;
 use tokio_rustls::client::TlsStream;
 
 use crate::config::DeliveryConfig;
+use crate::mail::TlsFacts;
 use crate::smtp::client::{Phase, ProtocolFault, RemoteReply, ReplyReader};
 
 use super::connection_error::ConnectionError;
-use super::target::HostName;
-use super::tls::{fault_of, server_name};
+use super::target::Target;
+use super::tls::{TlsClient, facts_of, fault_of, server_name};
 
 /// Octets that one read may bring.
 const READ_BYTES: usize = 4 * 1024;
@@ -179,25 +179,28 @@ impl Wire {
         }
     }
 
-    /// Goes over to TLS. What came in clear behind the reply to STARTTLS is thrown away: it may be
-    /// anybody's (RFC 3207 4.2).
+    /// Goes over to TLS as the terms demand it. What came in clear behind the reply to STARTTLS is
+    /// thrown away: it may be anybody's (RFC 3207 4.2).
     pub(super) async fn start_tls(
         self,
-        connector: &TlsConnector,
-        host: &HostName,
+        client: &TlsClient,
+        target: &Target,
     ) -> Result<Wire, ConnectionError> {
+        let terms = &target.terms;
+        let failed = |fault| ConnectionError::Tls {
+            fault,
+            terms: terms.clone(),
+        };
         let (until, setting) = self.until(self.timeouts.reply, "SMTP_REPLY_TIMEOUT");
         let Stream::Clear(tcp) = self.stream else {
             return Err(ProtocolFault::OutOfPlace.into()); // it offered STARTTLS inside TLS
         };
-        let handshake = connector.connect(server_name(host)?, tcp);
+        let name = server_name(&target.host).map_err(failed)?;
+        let handshake = client.connector(terms).connect(name, tcp);
         let tls = match timeout_at(until, handshake).await {
             Ok(Ok(tls)) => tls,
-            Ok(Err(error)) => return Err(fault_of(&error).into()),
-            Err(_) => {
-                let during = "the TLS handshake";
-                return Err(ConnectionError::Timeout { during, setting });
-            }
+            Ok(Err(error)) => return Err(failed(fault_of(&error))),
+            Err(_) => return Err(ConnectionError::TlsTimeout { setting }),
         };
         Ok(Wire {
             stream: Stream::Tls(Box::new(tls)),
@@ -206,6 +209,15 @@ impl Wire {
             timeouts: self.timeouts,
             deadline: self.deadline,
         })
+    }
+
+    /// What the TLS handshake agreed upon; `None` in clear.
+    #[must_use]
+    pub(super) fn tls(&self) -> Option<TlsFacts> {
+        match &self.stream {
+            Stream::Clear(_) => None,
+            Stream::Tls(stream) => Some(facts_of(stream.get_ref().1)),
+        }
     }
 
     /// Says what there is to say and closes.

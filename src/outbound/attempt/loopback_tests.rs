@@ -8,11 +8,13 @@ use rcgen::{BasicConstraints, CertificateParams, CertifiedIssuer, IsCa, KeyPair}
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use tokio_rustls::TlsAcceptor;
 
+use super::super::login::LoginAlarm;
 use super::super::loopback::{
     Act, Log, Says, TestBody, a, host, listener, listeners, mx, name_server,
 };
+use super::super::test_config;
+use super::super::tls::TlsClient;
 use super::super::wire::Timeouts;
-use super::super::{test_config, tls};
 use super::*;
 use crate::config::RelayHost;
 use crate::mail::{
@@ -62,7 +64,8 @@ fn courier(config: DeliveryConfig) -> Courier<TestBody> {
     let caller = Caller {
         hostname: Domain::parse("gp.test").unwrap(),
         timeouts: Timeouts::of(&config),
-        tls: tls::connector(config.tls_ca_file.as_deref()).unwrap(),
+        tls: TlsClient::new(config.tls_ca_file.as_deref()).unwrap(),
+        login_alarm: LoginAlarm::new(Events::default()),
     };
     Courier {
         dns: Dns::new(&config).unwrap(),
