@@ -65,6 +65,16 @@ impl Ca {
 
     /// What a server named `name` needs to show such a certificate.
     pub fn server(&self, name: &str, kind: Certificate) -> Arc<ServerConfig> {
+        self.server_speaking(&[&TLS12, &TLS13], name, kind)
+    }
+
+    /// As [`Ca::server`], for a server that speaks these versions only.
+    pub fn server_speaking(
+        &self,
+        versions: &[&'static SupportedProtocolVersion],
+        name: &str,
+        kind: Certificate,
+    ) -> Arc<ServerConfig> {
         let key = new_key();
         let mut params = server_params(match kind {
             Certificate::WrongName => "other.invalid",
@@ -86,7 +96,7 @@ impl Ca {
         let chain = vec![certificate.expect("a certificate").der().clone()];
         let key = PrivateKeyDer::try_from(key.serialize_der()).expect("a PKCS#8 key");
         let config = ServerConfig::builder_with_provider(Arc::new(ring::default_provider()))
-            .with_safe_default_protocol_versions()
+            .with_protocol_versions(versions)
             .expect("ring knows TLS 1.2 and 1.3")
             .with_no_client_auth()
             .with_single_cert(chain, key)

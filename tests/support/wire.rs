@@ -47,6 +47,17 @@ impl Wire {
         }
     }
 
+    /// The name that the client asked for (SNI), as server.
+    pub fn server_name(&self) -> Option<&str> {
+        match self {
+            Wire::Tls(stream) => match &**stream {
+                TlsStream::Server(stream) => stream.get_ref().1.server_name(),
+                TlsStream::Client(_) => None,
+            },
+            Wire::Clear(_) => None,
+        }
+    }
+
     /// What binds an exchange to a client's TLS connection (tls-exporter, RFC 9266).
     pub fn channel_binding(&self) -> Option<[u8; 32]> {
         match self {

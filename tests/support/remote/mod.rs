@@ -4,6 +4,7 @@
 //! [`World::remote`](super::World::remote) gives a [`RemotePlan`]; awaiting the plan starts the host.
 
 mod answer;
+mod auth;
 mod deaf;
 mod gate;
 mod plan;
@@ -46,6 +47,9 @@ struct Host {
     address: SocketAddr,
     script: Mutex<Script>,
     tls: Option<Arc<rustls::ServerConfig>>,
+    /// TLS begins before the greeting.
+    implicit_tls: bool,
+    account: Option<auth::Account>,
     accepts: bool,
     connections: Journal<Connection>,
     transactions: Journal<Transaction>,

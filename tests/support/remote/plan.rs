@@ -7,7 +7,11 @@ use std::pin::Pin;
 use std::sync::atomic::AtomicUsize;
 use std::sync::{Arc, Mutex};
 
+use rustls::SupportedProtocolVersion;
+use rustls::version::{TLS12, TLS13};
+
 use super::answer::Answer;
+use super::auth::Account;
 use super::script::{Handshake, Phase, Script, answers};
 use super::{Host, Remote};
 use crate::support::journal::Journal;
@@ -25,6 +29,9 @@ pub struct RemotePlan<'w> {
     name: Option<String>,
     ip: Option<IpAddr>,
     certificate: Option<Certificate>,
+    versions: Vec<&'static SupportedProtocolVersion>,
+    implicit_tls: bool,
+    account: Option<Account>,
     accepts: bool,
     script: Script,
 }
@@ -38,6 +45,9 @@ impl<'w> RemotePlan<'w> {
             name: None,
             ip: None,
             certificate: None,
+            versions: vec![&TLS12, &TLS13],
+            implicit_tls: false,
+            account: None,
             accepts: true,
             script: Script::well_behaved(),
         }
@@ -90,6 +100,34 @@ impl<'w> RemotePlan<'w> {
     pub fn tls(mut self, certificate: Certificate) -> Self {
         self.certificate = Some(certificate);
         self
+    }
+
+    /// TLS begins before its greeting; it shows a good certificate, if nobody says.
+    pub fn implicit_tls(mut self) -> Self {
+        self.implicit_tls = true;
+        self.certificate.get_or_insert(Certificate::Good);
+        self
+    }
+
+    /// Of TLS it speaks 1.2 alone.
+    pub fn speaks_tls12_alone(mut self) -> Self {
+        self.versions = vec![&TLS12];
+        self
+    }
+
+    /// It takes mail from this user only. Which mechanisms it offers is said with `offers_also` or
+    /// `offers_in_tls`.
+    pub fn account(mut self, user: &str, password: &str) -> Self {
+        self.account = Some(Account {
+            user: user.to_owned(),
+            password: password.to_owned(),
+        });
+        self
+    }
+
+    /// What it answers to AUTH, whatever the user.
+    pub fn auth<A: Into<Answer>>(self, list: impl IntoIterator<Item = A>) -> Self {
+        self.set(Phase::Auth, answers(list))
     }
 
     /// It offers STARTTLS, and the handshake goes so. Without a certificate to show, it never
@@ -182,12 +220,16 @@ impl<'w> RemotePlan<'w> {
             world.dns().mx(domain, self.preference, &name);
             world.dns().address_of(&name, ip);
         }
-        let tls = self.certificate.map(|kind| world.ca().server(&name, kind));
+        let versions = self.versions;
+        let server = |kind| world.ca().server_speaking(&versions, &name, kind);
+        let tls = self.certificate.map(server);
         let remote = Remote(Arc::new(Host {
             name,
             address: SocketAddr::new(ip, world.delivery_port()),
             script: Mutex::new(self.script),
             tls,
+            implicit_tls: self.implicit_tls,
+            account: self.account,
             accepts: self.accepts,
             connections: Journal::default(),
             transactions: Journal::default(),

@@ -18,6 +18,10 @@ pub struct Connection {
     pub commands: Vec<Command>,
     /// How the TLS handshake went, if there was one.
     pub handshake: Option<Result<(), String>>,
+    /// The name that was asked for in it (SNI).
+    pub server_name: Option<String>,
+    /// Who authenticated.
+    pub user: Option<String>,
     /// How it ended, once it has.
     pub ended: Option<Ended>,
 }

@@ -12,6 +12,8 @@ pub enum Phase {
     Ehlo,
     Helo,
     StartTls,
+    /// The command; challenges and responses follow as the mechanism has them.
+    Auth,
     Mail,
     Rcpt,
     Data,
@@ -36,6 +38,8 @@ pub enum Handshake {
     Close,
     /// No answer to the ClientHello.
     Hang,
+    /// A ServerHello of a host that speaks TLS 1.0 and no other.
+    Tls10,
 }
 
 /// Everything that was said about how a host behaves. What was not said is done as a well-behaved

@@ -22,6 +22,8 @@ pub(super) async fn serve(host: Arc<Host>, stream: TcpStream, peer: SocketAddr) 
         spoke_first: false,
         commands: Vec::new(),
         handshake: None,
+        server_name: None,
+        user: None,
         ended: None,
     });
     host.connections.update(number, |c| c.number = number);
@@ -79,6 +81,9 @@ pub(super) type Said = Option<u8>;
 
 impl Session<'_> {
     async fn run(&mut self) -> Result<Never, Ended> {
+        if self.host.implicit_tls {
+            self.begin_tls().await?;
+        }
         let greeting = format!("220 {} ESMTP", self.host.name);
         self.turn(Phase::Greeting, &greeting).await?;
         loop {
@@ -88,6 +93,7 @@ impl Session<'_> {
                 "EHLO" => self.ehlo(&line).await?,
                 "HELO" => self.helo(&line).await?,
                 "STARTTLS" => self.starttls().await?,
+                "AUTH" => self.auth(&line).await?,
                 "MAIL" => self.mail(line).await?,
                 "RCPT" => self.rcpt(line).await?,
                 "DATA" => self.data().await?,
@@ -153,6 +159,10 @@ impl Session<'_> {
         if self.turn(Phase::StartTls, usual).await? != Some(b'2') {
             return Ok(());
         }
+        self.begin_tls().await
+    }
+
+    async fn begin_tls(&mut self) -> Result<(), Ended> {
         let handshake = self.host.script().handshake;
         match (handshake, &self.host.tls) {
             (Handshake::Proper, Some(config)) => {
@@ -163,6 +173,12 @@ impl Session<'_> {
                 self.fill().await?;
                 self.write(b"this is not TLS\r\n").await?;
                 self.handshake_failed("garbage, as scripted");
+                self.perform(super::close()).await.map(drop)
+            }
+            (Handshake::Tls10, _) => {
+                self.fill().await?;
+                self.write(&tls10_server_hello()).await?;
+                self.handshake_failed("TLS 1.0, as scripted");
                 self.perform(super::close()).await.map(drop)
             }
             (Handshake::Close, _) => {
@@ -181,13 +197,15 @@ impl Session<'_> {
         let wire = self.wire.take().expect("only a handshake takes the wire");
         match wire.accept_tls(config).await {
             Ok(wire) => {
+                let server_name = wire.server_name().map(str::to_owned);
                 self.wire = Some(wire);
                 self.hello.clear();
                 self.envelope = None;
                 self.host.timeline.note(self.party, "TLS begins");
-                self.host
-                    .connections
-                    .update(self.number, |c| c.handshake = Some(Ok(())));
+                self.host.connections.update(self.number, |c| {
+                    c.handshake = Some(Ok(()));
+                    c.server_name = server_name;
+                });
                 Ok(())
             }
             Err(error) => {
@@ -204,7 +222,12 @@ impl Session<'_> {
     }
 
     async fn mail(&mut self, line: String) -> Result<(), Ended> {
-        if self.turn(Phase::Mail, "250 2.1.0 ok").await? == Some(b'2') {
+        let is_let_in = self.host.account.is_none() || self.authenticated();
+        let usual = match is_let_in {
+            true => "250 2.1.0 ok",
+            false => "530 5.7.0 authenticate first",
+        };
+        if self.turn(Phase::Mail, usual).await? == Some(b'2') {
             self.envelope = Some(Envelope {
                 mail: line,
                 rcpts: Vec::new(),
@@ -212,6 +235,11 @@ impl Session<'_> {
             });
         }
         Ok(())
+    }
+
+    fn authenticated(&self) -> bool {
+        let connections = &self.host.connections;
+        connections.read(|list| list[self.number].user.is_some())
     }
 
     async fn rcpt(&mut self, line: String) -> Result<(), Ended> {
@@ -339,11 +367,19 @@ impl Session<'_> {
     }
 
     /// The scripted answer, or else this reply.
-    async fn turn(&mut self, phase: Phase, usual: &str) -> Result<Said, Ended> {
+    pub(super) async fn turn(&mut self, phase: Phase, usual: &str) -> Result<Said, Ended> {
         let scripted = self.host.script().next(phase);
         self.perform(scripted.unwrap_or_else(|| Answer::from(usual)))
             .await
     }
+}
+
+/// With TLS_RSA_WITH_AES_128_CBC_SHA (RFC 2246 7.4.1.3).
+fn tls10_server_hello() -> Vec<u8> {
+    let mut record = vec![22, 3, 1, 0, 42, 2, 0, 0, 38, 3, 1];
+    record.extend([7; 32]); // random
+    record.extend([0, 0, 0x2f, 0]); // no session, the cipher, no compression
+    record
 }
 
 /// Where the data end, behind their dot (RFC 5321 4.1.1.4); the first `searched` octets had no end.
