@@ -1,8 +1,8 @@
 //! The way out: which hosts take a domain's mail, how they are reached, and what they say.
 //!
 //! Promises: an attempt gives every recipient an answer, and ends: each wait has a deadline, and
-//! hosts, addresses and transactions are counted. A denied network is never dialled. Under TLS
-//! policy `valid` no mail goes to a host that offers TLS without a certificate we can trust. A
+//! hosts, addresses and transactions are counted. A denied network is never dialled. No mail goes to
+//! a host that does not fulfil the TLS policy, and no password in clear unless that is `none`. A
 //! message that broke off midway is never ended with an end mark.
 //!
 //! Never here: what becomes of a recipient after an answer, and when it is tried again. That is
