@@ -204,7 +204,7 @@ pub struct Remote {
     /// Where it was dialled.
     pub address: SocketAddr,
     /// How the connection was secured; `None`: it did not come so far.
-    pub security: Option<Security>,
+    pub security: Option<Box<Security>>,
 }
 
 impl fmt::Display for Remote {

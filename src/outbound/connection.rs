@@ -101,7 +101,7 @@ impl Connection {
             return Err(part(wire, error).await);
         }
         let mut remote = target.remote();
-        remote.security = Some(terms.security(wire.tls()));
+        remote.security = Some(Box::new(terms.security(wire.tls())));
         Ok(Connection {
             wire,
             remote,

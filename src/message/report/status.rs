@@ -63,7 +63,7 @@ fn append_recipient(out: &mut String, reported: &Reported<'_>, facts: &ReportFac
     if let Some(remote) = answer.and_then(reached) {
         let host = printable(&remote.host).replace(' ', "?");
         out.push_str(&format!("Remote-MTA: dns; {host}\r\n"));
-        if let Some(Security { rule, channel }) = &remote.security {
+        if let Some(Security { rule, channel }) = remote.security.as_deref() {
             let (rule, channel) = (printable(rule), printable(&channel.to_string()));
             // RFC 3464 2.4: a field of our own.
             out.push_str(&format!("X-GopherPost-TLS: {channel}; {rule}\r\n"));

@@ -676,13 +676,13 @@ fn how_the_host_was_secured_is_told_and_by_which_rule() {
     let report = report_on(answer.clone());
     assert!(!String::from_utf8_lossy(&report).contains("X-GopherPost-TLS"));
     if let Some(remote) = &mut answer.remote {
-        remote.security = Some(Security {
+        remote.security = Some(Box::new(Security {
             rule: "dest.test=encrypt".into(),
             channel: Channel::Unchecked(TlsFacts {
                 version: "TLSv1.3".into(),
                 cipher: "TLS13_AES_256_GCM_SHA384".into(),
             }),
-        });
+        }));
     }
     let group = &parse(&report_on(answer)).recipients[0];
     assert_eq!(

@@ -185,13 +185,13 @@ mod tests {
                 remote: Some(Remote {
                     host: "mx.test".into(),
                     address: "[::1]:25".parse().unwrap(),
-                    security: Some(Security {
+                    security: Some(Box::new(Security {
                         rule: "dest.test=verify".into(),
                         channel: Channel::Verified(TlsFacts {
                             version: "TLSv1.3".into(),
                             cipher: "X".into(),
                         }),
-                    }),
+                    })),
                 }),
                 status: EnhancedCode::temporary(2, 0),
                 reason: Reason::Greylist,

@@ -152,7 +152,7 @@ pub(in crate::store) fn seal_recipient(key: &[u8], recipient: &Recipient) -> Vec
     };
     let remote = recipient.last_answer.as_ref();
     let remote = remote.and_then(|answer| answer.remote.as_ref());
-    let security = remote.and_then(|remote| remote.security.as_ref());
+    let security = remote.and_then(|remote| remote.security.as_deref());
     let record = RecipientV3 {
         v2,
         security: security.map(security_record),
@@ -178,7 +178,7 @@ pub(in crate::store) fn open_recipient(
     } = v2;
     let mut last_answer = record.last_answer.map(answer).transpose()?;
     if let Some(remote) = last_answer.as_mut().and_then(|last| last.remote.as_mut()) {
-        remote.security = security.map(Security::from);
+        remote.security = security.map(Security::from).map(Box::new);
     }
     Ok(Recipient {
         no,
