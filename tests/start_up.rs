@@ -27,8 +27,8 @@ async fn all_mistakes_are_told_at_once_each_with_its_variable() {
         "gopherpost: SMTP_MODE=on: expected ",
         "SMTP_MAX_RECIPIENTS=5: expected ",
         "SMTP_ALLOW_NETWORKS=127.0.0.0/8,10.0.0.300: expected ",
-        "SMTP_RETRY_CAP=1ms: expected ",
         "SMTP_TLS_POLICY=may: expected ",
+        "SMTP_RETRY_CAP=1ms: expected ",
         CONFIG_HINT,
     ];
     assert_eq!(lines.len(), beginnings.len(), "{}", failure.output);

@@ -244,7 +244,7 @@ async fn no_reply_breaks_a_report() {
         report.is_about(1);
         report.says("bob@dest.test", "failed", status);
         let bob = report.about("bob@dest.test");
-        assert_eq!(bob.names().len(), 6, "{row}: {bob:?}");
+        assert_eq!(bob.names().len(), 7, "{row}: {bob:?}");
         let told = bob.only("Diagnostic-Code");
         assert_eq!(
             without_blanks(&told),
