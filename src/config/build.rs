@@ -199,6 +199,7 @@ fn read_delivery(r: &mut Reader<'_>) -> DeliveryConfig {
         reply_timeout: r.value(&table::SMTP_REPLY_TIMEOUT),
         data_reply_timeout: r.value(&table::SMTP_DATA_REPLY_TIMEOUT),
         attempt_timeout: r.value(&table::SMTP_ATTEMPT_TIMEOUT),
+        connection_idle: r.value(&table::SMTP_CONNECTION_IDLE),
         tls_policy: r.value(&table::SMTP_TLS_POLICY),
         tls_ca_file: r.value(&table::SMTP_TLS_CA_FILE),
     }
@@ -302,6 +303,7 @@ mod tests {
         assert_eq!(c.delivery.reply_timeout, secs(300));
         assert_eq!(c.delivery.data_reply_timeout, secs(600));
         assert_eq!(c.delivery.attempt_timeout, secs(1_800));
+        assert_eq!(c.delivery.connection_idle, secs(3));
         assert_eq!(c.delivery.tls_ca_file, None);
     }
 
@@ -393,6 +395,7 @@ mod tests {
             ("SMTP_REPLY_TIMEOUT", "13s"),
             ("SMTP_DATA_REPLY_TIMEOUT", "14s"),
             ("SMTP_ATTEMPT_TIMEOUT", "15s"),
+            ("SMTP_CONNECTION_IDLE", "16s"),
             ("SMTP_TLS_CA_FILE", "/ca.pem"),
             ("SMTP_TLS_CERT", "/cert.pem"),
             ("SMTP_TLS_KEY", "/key.pem"),
@@ -477,8 +480,8 @@ mod tests {
             (secs(11), secs(12), secs(13))
         );
         assert_eq!(
-            (d.data_reply_timeout, d.attempt_timeout),
-            (secs(14), secs(15))
+            (d.data_reply_timeout, d.attempt_timeout, d.connection_idle),
+            (secs(14), secs(15), secs(16))
         );
         assert_eq!(d.tls_ca_file, Some(PathBuf::from("/ca.pem")));
     }

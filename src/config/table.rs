@@ -34,6 +34,8 @@ const WORKER_CONCURRENCY_MAX: usize = 4_096;
 pub(super) const DELIVERIES_MAX: usize = 65_536;
 const CONNECTIONS_MAX: usize = 100_000;
 const DESTINATION_CONCURRENCY_MAX: usize = 1_000;
+/// Remote hosts wait 5 minutes for a command (RFC 5321 4.5.3.2.7).
+const CONNECTION_IDLE_MAX: Duration = Duration::from_secs(5 * 60);
 /// RFC 5321 4.5.3.1.8.
 const RECIPIENTS_MIN: usize = 100;
 /// All recipients of a transaction are committed in one batch.
@@ -419,6 +421,12 @@ variables! {
             meaning: "Longest attempt at one host, from the first packet to the last.",
             parse: |text| duration(text, SHORTEST..=DAY),
         }
+        SMTP_CONNECTION_IDLE: Duration {
+            default: Text("3s"),
+            expected: "a time from 0s to 5m, such as 3s",
+            meaning: "How long a connection without mail is kept for further messages to the same host. It counts for SMTP_DESTINATION_CONCURRENCY. 0s: each message gets a connection of its own.",
+            parse: |text| duration(text, Duration::ZERO..=CONNECTION_IDLE_MAX),
+        }
         SMTP_TLS_POLICY: TlsPolicy {
             default: Text("valid"),
             expected: "none, opportunistic, encrypt, valid or verify, and by domain, such as valid,example.com=verify,*.internal=none",
@@ -619,6 +627,8 @@ mod tests {
             ("SMTP_DATA_REPLY_TIMEOUT", "1d", "1d1ms"),
             ("SMTP_ATTEMPT_TIMEOUT", "1ms", "0s"),
             ("SMTP_ATTEMPT_TIMEOUT", "1d", "1d1ms"),
+            ("SMTP_CONNECTION_IDLE", "0s", "-1s"),
+            ("SMTP_CONNECTION_IDLE", "5m", "301s"),
         ] {
             let load = |value| Config::load(&Sources::of([(name, value)]));
             assert!(

@@ -199,6 +199,8 @@ pub struct DeliveryConfig {
     pub data_reply_timeout: Duration,
     /// `SMTP_ATTEMPT_TIMEOUT`: a whole attempt at one host.
     pub attempt_timeout: Duration,
+    /// `SMTP_CONNECTION_IDLE`: how long a connection is kept unused; zero: not at all.
+    pub connection_idle: Duration,
     /// `SMTP_TLS_POLICY`
     pub tls_policy: TlsPolicy,
     /// `SMTP_TLS_CA_FILE`: further trust anchors, PEM.

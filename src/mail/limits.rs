@@ -105,6 +105,15 @@ pub const ATTEMPT_NAMES_MAX: usize = 20;
 pub const CNAME_CHAIN_MAX: usize = 10;
 /// How long we listen for the reply to QUIT, and how long we try to say it.
 pub const FAREWELL: Duration = Duration::from_secs(2);
+/// Transactions on one outgoing connection. Some hosts count them and begin to refuse at a hundred;
+/// and the addresses of a host that is called again may have changed for the better.
+pub const CONNECTION_TRANSACTIONS_MAX: usize = 100;
+/// Age at which an outgoing connection is used no more: what was found out for it, such as the
+/// host's address and certificate, should not be older.
+pub const CONNECTION_AGE_MAX: Duration = Duration::from_secs(5 * 60);
+/// Outgoing connections that are kept without mail at one time, of all destinations. Each takes a
+/// descriptor and, with TLS, some 40 KiB.
+pub const IDLE_CONNECTIONS_MAX: usize = 512;
 /// Message octets that go into one write towards a remote host, about, in bytes.
 pub const OUTGOING_WRITE_BYTES: usize = 64 * 1024;
 /// Largest original that a delivery report gives back whole although nobody asked for it, in bytes.

@@ -4,7 +4,7 @@ use std::net::{IpAddr, SocketAddr};
 use std::path::Path;
 use std::time::Duration;
 
-use crate::mail::{Address, Answer, Destination, Message, QueueId, Recipient, UnixMillis};
+use crate::mail::{Address, Answer, Destination, Message, QueueId, Recipient, Remote, UnixMillis};
 
 /// One fact. Borrowed from whoever decided it.
 #[derive(Clone, Copy, Debug)]
@@ -86,6 +86,19 @@ pub enum Event<'a> {
         took: Duration,
         arrival: UnixMillis,
         now: UnixMillis,
+    },
+    /// A connection to a remote host is ready for mail.
+    ConnectionOpened { remote: &'a Remote },
+    /// A kept one is used for another message.
+    ConnectionReused {
+        remote: &'a Remote,
+        transactions: usize,
+    },
+    /// One that had been opened is gone.
+    ConnectionClosed {
+        remote: &'a Remote,
+        transactions: usize,
+        age: Duration,
     },
     /// A remote may have a message although we never saw its answer; it will be sent again.
     PossibleDuplicate {

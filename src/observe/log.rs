@@ -215,6 +215,23 @@ pub(super) fn write(event: &Event<'_>) {
                 "{line}"
             );
         }
+        Event::ConnectionOpened { remote } => {
+            debug!(event = "connection_opened", %remote, "connected to a remote host");
+        }
+        Event::ConnectionReused {
+            remote,
+            transactions,
+        } => {
+            debug!(event = "connection_reused", %remote, transactions, "a kept connection carries another message");
+        }
+        Event::ConnectionClosed {
+            remote,
+            transactions,
+            age,
+        } => debug!(
+            event = "connection_closed", %remote, transactions, age_ms = micros(age) / 1000,
+            "a connection to a remote host has ended"
+        ),
         Event::PossibleDuplicate { id, to, remote } => warn!(
             event = "possible_duplicate", queue_id = %id, rcpt = %to, remote,
             "the remote may have it, but its answer was lost; it will be sent again"

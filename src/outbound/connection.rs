@@ -126,6 +126,16 @@ impl Connection {
         &mut self.wire
     }
 
+    /// Whether its host has been silent since its last reply, and still listens.
+    pub(super) async fn is_quiet(&mut self) -> bool {
+        self.wire.is_quiet().await
+    }
+
+    /// Gives it to another attempt, which ends then.
+    pub(super) fn renew(&mut self, deadline: Instant) {
+        self.wire.renew(deadline);
+    }
+
     /// Makes the host forget a transaction that was not finished.
     pub(super) async fn reset(&mut self) -> Result<(), ConnectionError> {
         let reply = command(&mut self.wire, b"RSET\r\n", Phase::Rset).await?;

@@ -3,7 +3,8 @@
 //! Promises: an attempt gives every recipient an answer, and ends: each wait has a deadline, and
 //! hosts, addresses and transactions are counted. A denied network is never dialled. No mail goes to
 //! a host that does not fulfil the TLS policy, and no password in clear unless that is `none`. A
-//! message that broke off midway is never ended with an end mark.
+//! message that broke off midway is never ended with an end mark. A destination never has more
+//! connections than it may, kept ones counted.
 //!
 //! Never here: what becomes of a recipient after an answer, and when it is tried again. That is
 //! `queue`'s.
@@ -19,7 +20,9 @@ mod login;
 mod loopback;
 mod mx;
 mod policy;
+mod pool;
 mod route;
+mod shelf;
 mod tally;
 mod target;
 mod tls;
@@ -33,8 +36,6 @@ pub use tls::TlsSetupError;
 use std::sync::Arc;
 use std::time::Duration;
 
-use tokio_util::task::TaskTracker;
-
 use crate::config::Config;
 use crate::observe::Events;
 use crate::queue::{Assignment, Deliver, Outcomes};
@@ -43,6 +44,7 @@ use crate::store::Store;
 use attempt::Courier;
 use connection::Caller;
 use login::LoginAlarm;
+use pool::Pool;
 use tls::TlsClient;
 use wire::Timeouts;
 
@@ -79,9 +81,13 @@ impl Outbound {
             config: delivery.clone(),
             caller,
             dns: Dns::new(delivery)?,
+            pool: Pool::new(
+                config.queue.destination_concurrency,
+                delivery.connection_idle,
+                events.clone(),
+            ),
             bodies: store,
             events,
-            farewells: TaskTracker::new(),
         })))
     }
 
@@ -91,10 +97,10 @@ impl Outbound {
         self.0.dns.clone()
     }
 
-    /// Waits until the last QUIT is said, or `grace` is over. Call it when no attempt runs any more.
+    /// Says QUIT on what is kept, and waits until the last one is said or `grace` is over. Call it
+    /// when no attempt runs any more.
     pub async fn close(&self, grace: Duration) {
-        self.0.farewells.close();
-        let _ = tokio::time::timeout(grace, self.0.farewells.wait()).await;
+        self.0.pool.close(grace).await;
     }
 }
 
@@ -117,6 +123,7 @@ fn test_config() -> crate::config::DeliveryConfig {
         reply_timeout: Duration::from_secs(2),
         data_reply_timeout: Duration::from_secs(2),
         attempt_timeout: Duration::from_secs(10),
+        connection_idle: Duration::from_secs(60),
         tls_policy: crate::config::TlsPolicy::of_all(crate::config::TlsLevel::Valid),
         tls_ca_file: None,
     }

@@ -1,5 +1,6 @@
 //! From what DNS says to the hosts and addresses that are dialled, in order (RFC 5321 5.1). Pure.
 
+use std::collections::HashSet;
 use std::net::IpAddr;
 
 use ipnet::IpNet;
@@ -98,6 +99,22 @@ pub(super) fn mail_hosts(
         }
     }
     Ok(in_order)
+}
+
+/// How many of the mail hosts are as good as the first: those of the lowest preference.
+#[must_use]
+pub(super) fn equally_good(found: &Found<MxRecord>) -> usize {
+    let Found::Records(records) = found else {
+        return 1;
+    };
+    let hosts = records.iter().filter_map(|record| match &record.exchange {
+        Exchange::Host(host) => Some((record.preference, host)),
+        Exchange::Root | Exchange::Unusable => None,
+    });
+    let lowest = hosts.clone().map(|(preference, _)| preference).min();
+    let best = hosts.filter(|(preference, _)| Some(*preference) == lowest);
+    let distinct: HashSet<&Domain> = best.map(|(_, host)| host).collect();
+    distinct.len()
 }
 
 /// Those of a host's addresses that may be dialled, IPv6 and IPv4 in turn, so that a family that
@@ -223,6 +240,33 @@ mod tests {
             records(&[(10, "A.test."), (20, "a.TEST."), (30, "b.test.")]),
             "a.test b.test",
         );
+    }
+
+    #[test]
+    fn the_hosts_of_the_lowest_preference_are_equally_good() {
+        // W-13.01
+        for (found, want) in [
+            (Found::NoData, 1),
+            (records(&[(10, "a.test.")]), 1),
+            (
+                records(&[(20, "b.test."), (10, "a.test."), (20, "c.test.")]),
+                1,
+            ),
+            (
+                records(&[(7, "b.test."), (7, "a.test."), (8, "c.test.")]),
+                2,
+            ),
+            (
+                records(&[(7, "a.test."), (7, "A.test."), (9, "b.test.")]),
+                1,
+            ),
+            (
+                records(&[(0, "127.0.0.2."), (5, "a.test."), (5, "b.test.")]),
+                2,
+            ),
+        ] {
+            assert_eq!(equally_good(&found), want, "{found:?}");
+        }
     }
 
     #[test]

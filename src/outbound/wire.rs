@@ -151,23 +151,37 @@ impl Wire {
             if let Some(reply) = self.take_reply()? {
                 return Ok(Some(reply));
             }
-            let mut piece = [0; 512];
-            let mut room = ReadBuf::new(&mut piece);
-            let stream = self.stream.duplex();
-            let read = std::future::poll_fn(|cx| {
-                Poll::Ready(Pin::new(&mut *stream).poll_read(cx, &mut room))
-            });
-            match read.await {
+            match self.read_at_hand().await {
                 Poll::Pending => return Ok(None),
                 Poll::Ready(Err(error)) => {
                     return Err(ConnectionError::lost(Phase::Dot.name(), error));
                 }
-                Poll::Ready(Ok(())) if room.filled().is_empty() => {
-                    return Err(ConnectionError::closed(Phase::Dot));
-                }
-                Poll::Ready(Ok(())) => self.input.extend_from_slice(room.filled()),
+                Poll::Ready(Ok(0)) => return Err(ConnectionError::closed(Phase::Dot)),
+                Poll::Ready(Ok(_)) => {}
             }
         }
+    }
+
+    /// Whether nothing is here that was not asked for, be it the end of the connection.
+    pub(super) async fn is_quiet(&mut self) -> bool {
+        self.input.is_empty() && self.read_at_hand().await.is_pending()
+    }
+
+    /// From now on this is the attempt that it serves.
+    pub(super) fn renew(&mut self, deadline: Instant) {
+        self.deadline = deadline;
+    }
+
+    /// Reads what is already here; pending if that is nothing.
+    async fn read_at_hand(&mut self) -> Poll<io::Result<usize>> {
+        let mut piece = [0; 512];
+        let mut room = ReadBuf::new(&mut piece);
+        let stream = self.stream.duplex();
+        let read =
+            std::future::poll_fn(|cx| Poll::Ready(Pin::new(&mut *stream).poll_read(cx, &mut room)));
+        let read = read.await.map_ok(|()| room.filled().len());
+        self.input.extend_from_slice(room.filled());
+        read
     }
 
     /// Fails if octets are here although no command is unanswered.

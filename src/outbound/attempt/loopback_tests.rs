@@ -1,5 +1,6 @@
 //! Whole attempts against scripted hosts on loopback.
 
+use std::net::SocketAddr;
 use std::time::Duration;
 
 use hickory_resolver::proto::op::ResponseCode;
@@ -18,12 +19,15 @@ use super::super::wire::Timeouts;
 use super::*;
 use crate::config::RelayHost;
 use crate::mail::{
-    Address, BodyFacts, BodyKind, Client, Destination, Domain, Envelope, QueueId, RecipientNo,
-    RecipientState, ReversePath, Spelling, UnixMillis,
+    Address, BodyFacts, BodyKind, Client, Domain, Envelope, QueueId, RecipientNo, RecipientState,
+    ReversePath, Spelling, UnixMillis,
 };
 use crate::store::ReadError;
 
 use Act::{Close, Hang, Say, SayAndClose, Tls};
+
+/// Connections to one destination.
+const DESTINATION_MAX: usize = 3;
 
 const BODY: &[u8] = b"Subject: x\r\n\r\n.a\r\n";
 /// What that is on the wire.
@@ -69,6 +73,7 @@ fn courier(config: DeliveryConfig) -> Courier<TestBody> {
     };
     Courier {
         dns: Dns::new(&config).unwrap(),
+        pool: Pool::new(DESTINATION_MAX, config.connection_idle, Events::default()),
         config,
         caller,
         bodies: TestBody {
@@ -76,7 +81,6 @@ fn courier(config: DeliveryConfig) -> Courier<TestBody> {
             end: None,
         },
         events: Events::default(),
-        farewells: TaskTracker::new(),
     }
 }
 
@@ -111,8 +115,7 @@ async fn played(script: &'static [Act], to: &[&str]) -> (Vec<String>, Vec<String
     let (address, log) = host(listener().await, script, None);
     let courier = courier_to(address);
     let outcomes = outcomes(&courier, to).await;
-    courier.farewells.close();
-    courier.farewells.wait().await;
+    courier.pool.close(Duration::from_secs(5)).await;
     (outcomes, log.lines())
 }
 
@@ -171,12 +174,14 @@ async fn delivered_does_not_wait_for_the_reply_to_quit() {
         Hang,
     ];
     let (address, _) = host(listener().await, SCRIPT, None);
-    let courier = courier_to(address);
+    let mut config = courier_to(address).config;
+    config.connection_idle = Duration::ZERO;
+    let courier = courier(config);
     check_start(
         &outcomes(&courier, &["a@d.test"]).await,
         &["delivered 2.0.0"],
     );
-    assert_eq!(courier.farewells.len(), 1);
+    assert_eq!(courier.pool.farewells(), 1);
 }
 
 #[tokio::test]
@@ -631,8 +636,7 @@ async fn over_tls(bad: &Bad, script: &'static [Act]) -> (Vec<String>, Vec<String
     config.tls_ca_file = Some(ca_file.path().to_owned());
     let courier = courier(config);
     let outcomes = outcomes(&courier, &["a@d.test"]).await;
-    courier.farewells.close();
-    courier.farewells.wait().await;
+    courier.pool.close(Duration::from_secs(5)).await;
     (outcomes, log.lines())
 }
 

@@ -30,6 +30,8 @@ pub struct Extensions {
     pub auth: OfferedMechanisms,
     /// `RCPTMAX` of LIMITS (RFC 9422), if it is a sane number.
     pub recipients_max: Option<usize>,
+    /// `MAILMAX`, the same: transactions in one session.
+    pub transactions_max: Option<usize>,
 }
 
 /// The parameter of SIZE.
@@ -75,7 +77,20 @@ impl Extensions {
             "BINARYMIME" => self.binary_mime = true,
             "REQUIRETLS" => self.require_tls = true,
             "AUTH" => self.auth = OfferedMechanisms::parse(words),
-            "LIMITS" => self.recipients_max = words.find_map(recipients_max),
+            "LIMITS" => words.for_each(|word| self.add_limit(word)),
+            _ => {}
+        }
+    }
+
+    /// One limit. A number that is none, or leaves no room for mail, limits nothing.
+    fn add_limit(&mut self, limit: &str) {
+        let Some((name, value)) = limit.split_once('=') else {
+            return;
+        };
+        let value = value.parse().ok().filter(|&value| value > 0);
+        match name.to_ascii_uppercase().as_str() {
+            "RCPTMAX" => self.recipients_max = value,
+            "MAILMAX" => self.transactions_max = value,
             _ => {}
         }
     }
@@ -88,12 +103,6 @@ impl SizeLimit {
             Some(octets) => SizeLimit::Octets(octets),
         }
     }
-}
-
-fn recipients_max(limit: &str) -> Option<usize> {
-    let (name, value) = limit.split_once('=')?;
-    let value = value.parse().ok().filter(|&value| value > 0);
-    value.filter(|_| name.eq_ignore_ascii_case("RCPTMAX"))
 }
 
 #[cfg(test)]
@@ -194,17 +203,15 @@ mod tests {
     #[test]
     fn absurd_limits_are_ignored() {
         // W-16.12
-        assert_eq!(
-            offered(&["LIMITS MAILMAX=5 RCPTMAX=7"]).recipients_max,
-            Some(7)
-        );
-        for line in [
-            "LIMITS RCPTMAX=0",
-            "LIMITS RCPTMAX=",
-            "LIMITS",
-            &format!("LIMITS RCPTMAX=1{}", "0".repeat(30)),
-        ] {
-            assert_eq!(offered(&[line]).recipients_max, None, "{line}");
+        let limits = |line: &str| {
+            let offered = offered(&[line]);
+            (offered.transactions_max, offered.recipients_max)
+        };
+        assert_eq!(limits("LIMITS MAILMAX=5 RCPTMAX=7"), (Some(5), Some(7)));
+        assert_eq!(limits("limits X=1 mailmax=1"), (Some(1), None));
+        for value in ["", "=", "=0", "=-1", "=x", &format!("=1{}", "0".repeat(30))] {
+            let line = format!("LIMITS RCPTMAX{value} MAILMAX{value}");
+            assert_eq!(limits(&line), (None, None), "{line}");
         }
     }
 }

@@ -69,8 +69,10 @@ pub struct Transaction {
     /// Sent, and not answered yet, in order.
     unanswered: VecDeque<Command>,
     stage: Stage,
-    /// Whether the host may still hold what MAIL began.
-    begun: bool,
+    /// Whether MAIL was sent, and no message taken since then.
+    unfinished: bool,
+    /// Whether the host has said yes or no to MAIL.
+    heard: bool,
     /// The 421 that ended it.
     closing: Option<Reply>,
 }
@@ -186,7 +188,8 @@ impl Transaction {
             unsent,
             unanswered: VecDeque::new(),
             stage,
-            begun: false,
+            unfinished: false,
+            heard: false,
             closing: None,
         }
     }
@@ -217,7 +220,10 @@ impl Transaction {
         let mut octets = Vec::new();
         for command in self.unsent.drain(..group) {
             octets.extend_from_slice(match command {
-                Command::Mail => &self.mail,
+                Command::Mail => {
+                    self.unfinished = true;
+                    &self.mail
+                }
                 Command::Rcpt(at) => &self.recipients[at].line,
                 Command::Data => b"DATA\r\n",
                 Command::Dot | Command::EmptyDot => b".\r\n",
@@ -270,20 +276,20 @@ impl Transaction {
             self.stage = Stage::Over;
             return Ok(());
         }
+        self.heard = true;
         match (command, meaning) {
-            (Command::Mail, Meaning::Go) => self.begun = true,
+            (Command::Mail, Meaning::Go) => {}
             (Command::Mail, _) => self.settle_open(&reply),
             (Command::Rcpt(at), _) => self.rcpt_replied(at, meaning, reply),
             (Command::Data, Meaning::Go) if self.accepted() > 0 => self.stage = Stage::Body,
             (Command::Data, Meaning::Go) => self.unsent.push_back(Command::EmptyDot),
             (Command::Data, _) => self.settle_open(&reply),
             (Command::Dot, _) => {
-                // A refused chunk leaves the transaction open until RSET (RFC 3030 2).
-                self.begun = self.framing == Framing::Counted && meaning != Meaning::Go;
+                self.unfinished = meaning != Meaning::Go;
                 self.settle_open(&reply);
             }
             // Whatever it says: nobody's mail was in it.
-            (Command::EmptyDot, _) => self.begun = false,
+            (Command::EmptyDot, _) => {}
         }
         // Without PIPELINING there is no need to send what can't succeed.
         if self.open() == 0 && !self.unsent.contains(&Command::EmptyDot) {
@@ -335,10 +341,19 @@ impl Transaction {
         self.closing.as_ref()
     }
 
-    /// Whether RSET is needed before another transaction on this connection.
+    /// Whether RSET is needed before another transaction on this connection. Where the message was
+    /// refused it is not, but for BDAT (RFC 3030 2), if the host knows its SMTP; its reply shows
+    /// that it does, and that nothing of the failed transaction is still under way.
     #[must_use]
     pub fn needs_reset(&self) -> bool {
-        self.begun
+        self.unfinished
+    }
+
+    /// Whether the host has not said anything about this mail: no reply to MAIL, or 421. Then
+    /// another connection to it may be as good as none was.
+    #[must_use]
+    pub fn is_unheard(&self) -> bool {
+        !self.heard
     }
 
     /// What was settled, in the order of the recipients. `None`: may be tried elsewhere, or in a

@@ -191,6 +191,7 @@ fn a_refused_mail_settles_all() {
         &expect![[r#"
             C: MAIL FROM:<s@gp.test>
             S: 550 5.7.1 no
+               (needs RSET)
             0 failed 5.7.1: 550 5.7.1 no
             1 failed 5.7.1: 550 5.7.1 no
         "#]],
@@ -238,6 +239,7 @@ fn a_refused_message_settles_the_open_ones() {
             S: 354 go
             C: (message)
             S: 554 5.6.0 no
+               (needs RSET)
             0 deferred 4.0.0: 451 a
             1 failed 5.6.0: 554 5.6.0 no
         "#]],
@@ -369,6 +371,7 @@ fn a_go_without_a_recipient_gets_an_empty_message_that_counts_for_nobody() {
             S: 354 go
             C: .
             S: 250 queued
+               (needs RSET)
             0 failed 5.0.0: 550 a
         "#]],
     );
@@ -381,6 +384,7 @@ fn a_go_without_a_recipient_gets_an_empty_message_that_counts_for_nobody() {
             S: 550 no
             S: 503 what
             S: 503 what
+               (needs RSET)
             0 failed 5.0.0: 550 no
         "#]],
     );
@@ -699,13 +703,14 @@ fn a_binary_message_is_one_chunk_that_waits_for_a_recipient() {
         true,
         &["550 ok", "503 a", "503 b"],
         &expect![[r#"
-        C: MAIL FROM:<s@gp.test> SIZE=100 BODY=BINARYMIME | RCPT TO:<a@d.test> | RCPT TO:<b@d.test>
-        S: 550 ok
-        S: 503 a
-        S: 503 b
-        0 failed 5.0.0: 550 ok
-        1 failed 5.0.0: 550 ok
-    "#]],
+            C: MAIL FROM:<s@gp.test> SIZE=100 BODY=BINARYMIME | RCPT TO:<a@d.test> | RCPT TO:<b@d.test>
+            S: 550 ok
+            S: 503 a
+            S: 503 b
+               (needs RSET)
+            0 failed 5.0.0: 550 ok
+            1 failed 5.0.0: 550 ok
+        "#]],
     );
 }
 

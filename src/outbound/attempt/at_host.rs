@@ -1,0 +1,264 @@
+//! An attempt at one host: its addresses in order, over a kept connection or new ones, in as many
+//! transactions as the recipients take.
+//!
+//! A kept connection may have died, or its host may be tired of it. What fails on it before the host
+//! has said yes or no to MAIL therefore says nothing about the mail or the host: the message goes
+//! over a new connection at once, as though the kept one had not been there.
+
+use std::net::{IpAddr, SocketAddr};
+
+use tokio::time::Instant;
+
+use crate::mail::limits::TRANSACTION_RECIPIENTS_MAX;
+use crate::mail::{Answer, BodyKind, EnhancedCode, Message, Reason, Recipient, Remote};
+use crate::observe::{Event, Events};
+use crate::smtp::client::verdict::answer_of;
+use crate::smtp::client::{Facts, Settled, Transaction, Verdict};
+use crate::store::ReadError;
+
+use super::super::carry::{Bodies, CarryError, carry};
+use super::super::connection::Connection;
+use super::super::connection_error::ConnectionError;
+use super::super::pool::{Lent, Tidiness};
+use super::super::tally::Trouble;
+use super::super::target::{HostName, Target};
+use super::super::wire::Wire;
+use super::{Attempt, Hosts};
+
+/// What became of a connection that was used.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Used {
+    /// There is nothing more to do at its address.
+    ToTheEnd,
+    /// Those who are still open should go over a new one to the same host.
+    WornOut,
+}
+
+/// A transaction after which the connection is of no use.
+struct Failure {
+    /// What it means for those who are open; nothing, if they have been told already.
+    trouble: Option<Trouble>,
+    /// Whether the host has not even said yes or no to MAIL.
+    unheard: bool,
+}
+
+impl<B: Bodies> Attempt<'_, B> {
+    /// Tries the addresses of a host, all within `SMTP_ATTEMPT_TIMEOUT`.
+    pub(super) async fn try_host(&mut self, hosts: &Hosts, host: &HostName, addresses: &[IpAddr]) {
+        let deadline = Instant::now() + self.courier.config.attempt_timeout;
+        let target = |address: &IpAddr| Target {
+            host: host.clone(),
+            address: SocketAddr::new(*address, hosts.port),
+            terms: hosts.terms.clone(),
+        };
+        let mut targets: Vec<Target> = addresses.iter().map(target).collect();
+        let pool = &self.courier.pool;
+        if let Some(kept) = pool.take(self.destination, &targets, deadline).await {
+            let address = kept.target().address;
+            match Box::pin(self.use_connection(kept)).await {
+                Used::WornOut => {}
+                Used::ToTheEnd => {
+                    self.addresses_left -= 1;
+                    targets.retain(|target| target.address != address);
+                }
+            }
+        }
+        for target in targets {
+            if self.open.is_empty() {
+                return;
+            }
+            if self.addresses_left == 0 {
+                self.tally.cut_short();
+                return;
+            }
+            self.addresses_left -= 1;
+            self.try_target(&target, deadline).await;
+        }
+    }
+
+    /// Over new connections to one address. Each of them settles someone, or is the last.
+    async fn try_target(&mut self, target: &Target, deadline: Instant) {
+        let mut used = Used::WornOut;
+        while used == Used::WornOut && !self.open.is_empty() {
+            let (pool, caller) = (&self.courier.pool, &self.courier.caller);
+            // Boxed: a connection with TLS and buffers is large, and there are thousands of attempts.
+            let opened = Box::pin(pool.open(caller, self.destination, target, deadline)).await;
+            used = match opened {
+                Ok(new) => Box::pin(self.use_connection(new)).await,
+                Err(error) => {
+                    self.tally.add(error.trouble(&target.remote()));
+                    Used::ToTheEnd
+                }
+            };
+        }
+    }
+
+    /// Sends the message to everyone who is open, in as many transactions as that takes. Each of
+    /// them settles someone or is the last.
+    async fn use_connection(&mut self, mut lent: Lent) -> Used {
+        loop {
+            let tidiness = match self.transact(lent.begin()).await {
+                Ok(tidiness) => tidiness,
+                Err(Failure { unheard: true, .. }) if lent.has_served() => return Used::WornOut,
+                Err(Failure { trouble, .. }) => {
+                    if let Some(trouble) = trouble {
+                        self.tally.add(trouble);
+                    }
+                    return Used::ToTheEnd;
+                }
+            };
+            if self.open.is_empty() {
+                self.courier.pool.give_back(lent, tidiness);
+                return Used::ToTheEnd;
+            }
+            if lent.is_spent() {
+                self.courier.pool.dismiss(lent);
+                return Used::WornOut;
+            }
+            if tidiness == Tidiness::NeedsReset
+                && let Err(error) = lent.connection().reset().await
+            {
+                self.tally.add(error.trouble(&lent.target().remote()));
+                return Used::ToTheEnd;
+            }
+        }
+    }
+
+    /// One transaction. `Ok`: the connection can be used for another one.
+    async fn transact(&mut self, connection: &mut Connection) -> Result<Tidiness, Failure> {
+        let remote = connection.remote().clone();
+        let offered = connection.offered().clone();
+        let most = offered.recipients_max.unwrap_or(usize::MAX);
+        let group = self.open.len().min(TRANSACTION_RECIPIENTS_MAX).min(most);
+        let mut watched = Watched {
+            events: &self.courier.events,
+            message: self.message,
+            recipients: &self.open,
+            remote: &remote,
+            transaction: Some(Transaction::new(
+                &self.message.envelope,
+                &self.open[..group],
+                facts_of(self.message),
+                &offered,
+                &remote,
+            )),
+        };
+        let bodies = &self.courier.bodies;
+        let carried = watched.carry(connection.wire(), bodies).await;
+        let Some(transaction) = watched.transaction.take() else {
+            // It is taken only here.
+            return Err(Failure {
+                trouble: None,
+                unheard: false,
+            });
+        };
+        drop(watched);
+
+        let doubtful: Vec<usize> = transaction.doubtful().collect();
+        let closed_by = transaction.closed_by().cloned();
+        let unheard = transaction.is_unheard();
+        let tidiness = match transaction.needs_reset() {
+            true => Tidiness::NeedsReset,
+            false => Tidiness::Ready,
+        };
+        let mut settled = transaction.finish();
+        if let Err(CarryError::Connection(error)) = &carried {
+            for at in doubtful {
+                settled[at] = Some(self.in_doubt(self.open[at], error, &remote));
+            }
+        }
+        self.settle(settled, offered.dsn);
+
+        let trouble = match (carried, closed_by) {
+            (Ok(()), None) => return Ok(tidiness),
+            (Ok(()), Some(reply)) => Some(Trouble::Passing(answer_of(&reply, &remote))),
+            (Err(CarryError::Connection(error)), _) => Some(error.trouble(&remote)),
+            (Err(error @ CarryError::Body(_)), _) => {
+                // No other host would make it better.
+                self.settle_all(&unreadable(&error));
+                None
+            }
+        };
+        Err(Failure { trouble, unheard })
+    }
+
+    /// The host may have the message, and we will never know. It is sent again, since the other way
+    /// it might be lost.
+    fn in_doubt(&self, to: &Recipient, error: &ConnectionError, remote: &Remote) -> Settled {
+        tell_possible_duplicate(&self.courier.events, self.message, to, remote);
+        let mut answer = error.answer(remote);
+        answer.detail =
+            format!("{error}; the host may have taken the message, which is sent again").into();
+        Settled {
+            verdict: Verdict::Deferred,
+            answer,
+        }
+    }
+}
+
+/// A transaction under way. Dropped in the middle, as at the end of the grace at shutdown, it tells
+/// of those for whom the host may have the message.
+struct Watched<'a> {
+    events: &'a Events,
+    message: &'a Message,
+    /// At least those of the transaction, which come first.
+    recipients: &'a [&'a Recipient],
+    remote: &'a Remote,
+    transaction: Option<Transaction>,
+}
+
+impl Watched<'_> {
+    async fn carry<B: Bodies>(&mut self, wire: &mut Wire, bodies: &B) -> Result<(), CarryError> {
+        match &mut self.transaction {
+            Some(transaction) => carry(wire, transaction, self.message, bodies).await,
+            None => Ok(()),
+        }
+    }
+}
+
+impl Drop for Watched<'_> {
+    fn drop(&mut self) {
+        for at in self.transaction.iter().flat_map(Transaction::doubtful) {
+            tell_possible_duplicate(self.events, self.message, self.recipients[at], self.remote);
+        }
+    }
+}
+
+fn tell_possible_duplicate(events: &Events, message: &Message, to: &Recipient, remote: &Remote) {
+    events.emit(&Event::PossibleDuplicate {
+        id: message.id,
+        to: &to.address,
+        remote: &remote.to_string(),
+    });
+}
+
+fn facts_of(message: &Message) -> Facts {
+    Facts {
+        size: match message.envelope.body_kind {
+            BodyKind::BinaryMime => message.size(),
+            BodyKind::SevenBit | BodyKind::EightBitMime => message.size_in_lines(),
+        },
+        has_8bit: message.body.has_8bit || !message.added_header.is_ascii(),
+    }
+}
+
+/// Damage stays: the sender is told at once rather than after the lifetime. Other trouble of the
+/// store may pass.
+fn unreadable(error: &CarryError) -> Settled {
+    let (verdict, status) = match error {
+        CarryError::Body(ReadError::Damaged(_)) => (Verdict::Failed, EnhancedCode::permanent(3, 0)),
+        CarryError::Body(ReadError::Failed(_)) | CarryError::Connection(_) => {
+            (Verdict::Deferred, EnhancedCode::temporary(3, 0))
+        }
+    };
+    Settled {
+        verdict,
+        answer: Answer {
+            remote: None,
+            status,
+            reason: Reason::Policy,
+            reply: None,
+            detail: error.to_string().into(),
+        },
+    }
+}
