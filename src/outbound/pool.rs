@@ -86,6 +86,12 @@ struct Place {
     destination: Option<Destination>,
 }
 
+/// What there is for a message that needs a connection.
+enum Had {
+    Room(Place),
+    Kept(Lent),
+}
+
 impl Pool {
     /// An empty one, for so many connections to one destination, which may be idle for so long.
     pub(super) fn new(destination: usize, idle: Duration, events: Events) -> Pool {
@@ -148,7 +154,8 @@ impl Pool {
         shelf.is_full(destination) && shelf.has(destination, |kept| wanted(&kept.target))
     }
 
-    /// Makes a connection, once there is room for it.
+    /// Makes a connection, once there is room for it. If a kept one to the target is to be had
+    /// before that, it is that one.
     pub(super) async fn open(
         &self,
         caller: &Caller,
@@ -156,11 +163,15 @@ impl Pool {
         target: &Target,
         deadline: Instant,
     ) -> Result<Lent, ConnectionError> {
-        let place = timeout_at(deadline, self.place(destination)).await;
-        let place = place.map_err(|_| ConnectionError::Timeout {
+        let had = timeout_at(deadline, self.had(destination, target, deadline)).await;
+        let had = had.map_err(|_| ConnectionError::Timeout {
             during: "another connection to this destination to end",
             setting: "SMTP_ATTEMPT_TIMEOUT",
         })?;
+        let place = match had {
+            Had::Room(place) => place,
+            Had::Kept(lent) => return Ok(lent),
+        };
         let connection = Connection::open(caller, target, deadline).await?;
         let remote = connection.remote().clone();
         self.0
@@ -223,15 +234,21 @@ impl Pool {
         self.0.tasks.len()
     }
 
-    /// Waits for room. If all there may be are there, an idle one that is of no use here goes for it.
-    async fn place(&self, destination: &Destination) -> Place {
+    /// Waits until there is something to be had. An idle connection that is of no use here makes
+    /// room.
+    async fn had(&self, destination: &Destination, target: &Target, deadline: Instant) -> Had {
+        let targets = std::slice::from_ref(target);
         loop {
             let changed = self.0.changed.notified();
             tokio::pin!(changed);
             changed.as_mut().enable(); // before we look, so that nothing is missed
+            let is_full = self.shelf().is_full(destination);
+            if is_full && let Some(lent) = self.take(destination, targets, deadline).await {
+                return Had::Kept(lent);
+            }
             let room = self.shelf().make_room(destination);
             match room {
-                Room::Given => return self.held(destination.clone()),
+                Room::Given => return Had::Room(self.held(destination.clone())),
                 Room::Full(None) => {}
                 Room::Full(Some(idle)) => self.dismiss(self.lent(destination.clone(), idle)),
             }

@@ -397,6 +397,7 @@ fn usual_environment() -> BTreeMap<String, String> {
         ("SMTP_REPLY_TIMEOUT", "5s"),
         ("SMTP_DATA_REPLY_TIMEOUT", "5s"),
         ("SMTP_ATTEMPT_TIMEOUT", "15s"),
+        ("SMTP_CONNECTION_IDLE", "1s"),
         ("SMTP_SHUTDOWN_GRACE", "5s"),
         ("SMTP_MIN_FREE_SPACE", "1MiB"),
         ("SMTP_TLS_DISABLE", "true"), // or a certificate is asked for, see `Setup::with_tls`

@@ -20,6 +20,8 @@ mod first_mail;
 mod health;
 mod hostile_extensions;
 mod implicit_tls;
+mod kept_connections;
+mod kept_hostile;
 mod limits;
 mod modes;
 mod mx;

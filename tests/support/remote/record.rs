@@ -24,6 +24,8 @@ pub struct Connection {
     pub user: Option<String>,
     /// How it ended, once it has.
     pub ended: Option<Ended>,
+    /// When.
+    pub ended_at: Option<Instant>,
 }
 
 impl Connection {

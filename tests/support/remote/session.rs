@@ -25,6 +25,7 @@ pub(super) async fn serve(host: Arc<Host>, stream: TcpStream, peer: SocketAddr) 
         server_name: None,
         user: None,
         ended: None,
+        ended_at: None,
     });
     host.connections.update(number, |c| c.number = number);
     let party = format!("{} #{number}", host.name);
@@ -51,7 +52,10 @@ pub(super) async fn serve(host: Arc<Host>, stream: TcpStream, peer: SocketAddr) 
         }
     };
     host.timeline.note(&party, &format!("ended: {ended:?}"));
-    host.connections.update(number, |c| c.ended = Some(ended));
+    let ended_at = Some(Instant::now());
+    host.connections.update(number, |c| {
+        (c.ended, c.ended_at) = (Some(ended), ended_at);
+    });
 }
 
 pub(super) struct Session<'a> {
