@@ -21,9 +21,9 @@ use crate::mail::limits::{
 use crate::mail::{Destination, Remote};
 use crate::observe::{Event, Events};
 
-use super::connection::{Caller, Connection};
+use super::connection::Connection;
 use super::connection_error::ConnectionError;
-use super::shelf::{Bounds, Room, Shelf};
+use super::shelf::{Bounds, Shelf, Space};
 use super::target::Target;
 
 /// All connections of the way out. Cheap to clone.
@@ -80,15 +80,17 @@ pub(super) enum Tidiness {
 }
 
 /// The right to have one connection to a destination; given back by drop.
-struct Place {
+pub(super) struct Place {
     pool: Pool,
     /// None: it went on to an idle connection.
     destination: Option<Destination>,
 }
 
 /// What there is for a message that needs a connection.
-enum Had {
-    Room(Place),
+pub(super) enum Room {
+    /// A new one.
+    Place(Place),
+    /// One that is here.
     Kept(Lent),
 }
 
@@ -128,7 +130,7 @@ impl Pool {
                 };
                 let mut lent = self.lent(destination.clone(), kept);
                 lent.kept.connection.renew(deadline);
-                if lent.kept.is_spent() {
+                if lent.is_spent() {
                     self.dismiss(lent);
                 } else if lent.kept.connection.is_quiet().await {
                     self.0.events.emit(&Event::ConnectionReused {
@@ -154,42 +156,57 @@ impl Pool {
         shelf.is_full(destination) && shelf.has(destination, |kept| wanted(&kept.target))
     }
 
-    /// Makes a connection, once there is room for it. If a kept one to the target is to be had
-    /// before that, it is that one.
-    pub(super) async fn open(
+    /// Waits for room for a new connection. If a kept one to one of these targets is to be had before
+    /// that, it is that one; and an idle one that is of no use here makes room.
+    pub(super) async fn room(
         &self,
-        caller: &Caller,
         destination: &Destination,
-        target: &Target,
+        targets: &[Target],
         deadline: Instant,
-    ) -> Result<Lent, ConnectionError> {
-        let had = timeout_at(deadline, self.had(destination, target, deadline)).await;
-        let had = had.map_err(|_| ConnectionError::Timeout {
+    ) -> Result<Room, ConnectionError> {
+        let waited = timeout_at(deadline, async {
+            loop {
+                let changed = self.0.changed.notified();
+                tokio::pin!(changed);
+                changed.as_mut().enable(); // before we look, so that nothing is missed
+                let is_full = self.shelf().is_full(destination);
+                if is_full && let Some(lent) = self.take(destination, targets, deadline).await {
+                    return Room::Kept(lent);
+                }
+                let space = self.shelf().make_space(destination);
+                match space {
+                    Space::Given => return Room::Place(self.held(destination.clone())),
+                    Space::Full(None) => {}
+                    Space::Full(Some(idle)) => self.dismiss(self.lent(destination.clone(), idle)),
+                }
+                changed.await;
+            }
+        });
+        waited.await.map_err(|_| ConnectionError::Timeout {
             during: "another connection to this destination to end",
             setting: "SMTP_ATTEMPT_TIMEOUT",
-        })?;
-        let place = match had {
-            Had::Room(place) => place,
-            Had::Kept(lent) => return Ok(lent),
+        })
+    }
+
+    /// A new connection, for which there was room.
+    pub(super) fn lend(&self, place: Place, target: Target, connection: Connection) -> Lent {
+        let life = Life {
+            remote: connection.remote().clone(),
+            opened: Instant::now(),
+            transactions: 0,
+            events: self.0.events.clone(),
         };
-        let connection = Connection::open(caller, target, deadline).await?;
-        let remote = connection.remote().clone();
-        self.0
-            .events
-            .emit(&Event::ConnectionOpened { remote: &remote });
-        Ok(Lent {
+        self.0.events.emit(&Event::ConnectionOpened {
+            remote: &life.remote,
+        });
+        Lent {
             kept: Kept {
                 connection,
-                target: target.clone(),
-                life: Life {
-                    remote,
-                    opened: Instant::now(),
-                    transactions: 0,
-                    events: self.0.events.clone(),
-                },
+                target,
+                life,
             },
             place,
-        })
+        }
     }
 
     /// Takes back a connection on which everything went well. What it needs is done later.
@@ -232,28 +249,6 @@ impl Pool {
     #[cfg(test)]
     pub(super) fn farewells(&self) -> usize {
         self.0.tasks.len()
-    }
-
-    /// Waits until there is something to be had. An idle connection that is of no use here makes
-    /// room.
-    async fn had(&self, destination: &Destination, target: &Target, deadline: Instant) -> Had {
-        let targets = std::slice::from_ref(target);
-        loop {
-            let changed = self.0.changed.notified();
-            tokio::pin!(changed);
-            changed.as_mut().enable(); // before we look, so that nothing is missed
-            let is_full = self.shelf().is_full(destination);
-            if is_full && let Some(lent) = self.take(destination, targets, deadline).await {
-                return Had::Kept(lent);
-            }
-            let room = self.shelf().make_room(destination);
-            match room {
-                Room::Given => return Had::Room(self.held(destination.clone())),
-                Room::Full(None) => {}
-                Room::Full(Some(idle)) => self.dismiss(self.lent(destination.clone(), idle)),
-            }
-            changed.await;
-        }
     }
 
     async fn tidy(&self, mut lent: Lent) {
@@ -361,17 +356,17 @@ impl Lent {
 
     /// Whether no further transaction should be begun on it.
     pub(super) fn is_spent(&self) -> bool {
-        self.kept.is_spent()
+        self.kept.is_spent(Instant::now())
     }
 }
 
 impl Kept {
-    fn is_spent(&self) -> bool {
+    fn is_spent(&self, now: Instant) -> bool {
         let allowed = self.connection.offered().transactions_max;
         let most = allowed.map_or(CONNECTION_TRANSACTIONS_MAX, |allowed| {
             allowed.min(CONNECTION_TRANSACTIONS_MAX)
         });
-        self.life.transactions >= most || self.life.opened.elapsed() >= CONNECTION_AGE_MAX
+        self.life.transactions >= most || now - self.life.opened >= CONNECTION_AGE_MAX
     }
 }
 
@@ -393,3 +388,6 @@ impl Drop for Place {
         }
     }
 }
+
+#[cfg(test)]
+mod loopback_tests;

@@ -47,7 +47,7 @@ struct Idle<T> {
 
 /// Whether another connection may be made.
 #[derive(Debug, PartialEq, Eq)]
-pub(super) enum Room<T> {
+pub(super) enum Space<T> {
     /// It may, and counts as busy from now on.
     Given,
     /// Not before one of the others is gone. This one was the longest idle: it counts as busy now,
@@ -89,18 +89,18 @@ impl<T> Shelf<T> {
             .is_some_and(|lane| lane.busy + lane.idle.len() >= self.bounds.destination)
     }
 
-    /// Asks for room for a connection.
-    pub(super) fn make_room(&mut self, destination: &Destination) -> Room<T> {
+    /// Asks for space for one more.
+    pub(super) fn make_space(&mut self, destination: &Destination) -> Space<T> {
         if !self.is_full(destination) {
             self.lanes.entry(destination.clone()).or_default().busy += 1;
-            return Room::Given;
+            return Space::Given;
         }
         let oldest = self
             .lanes
             .get(destination)
             .and_then(|lane| lane.idle.first());
         let oldest = oldest.copied().and_then(|key| self.pick_up(key));
-        Room::Full(oldest.map(|(_, connection)| connection))
+        Space::Full(oldest.map(|(_, connection)| connection))
     }
 
     /// A busy connection becomes idle. If that is one too many in all, the longest idle of all comes
@@ -204,7 +204,7 @@ mod tests {
     /// Gives an empty shelf these idle connections, in this order.
     fn put_all(shelf: &mut Shelf<&'static str>, all: &[(&str, &'static str)], now: Instant) {
         for (destination, connection) in all {
-            assert_eq!(shelf.make_room(&to(destination)), Room::Given);
+            assert_eq!(shelf.make_space(&to(destination)), Space::Given);
             assert_eq!(shelf.put(to(destination), connection, now), None);
         }
     }
@@ -233,15 +233,15 @@ mod tests {
         // W-19.01
         let mut shelf = shelf(2, 5);
         put_all(&mut shelf, &[("a.test", "idle")], Instant::now());
-        assert_eq!(shelf.make_room(&to("a.test")), Room::Given);
+        assert_eq!(shelf.make_space(&to("a.test")), Space::Given);
         assert!(shelf.is_full(&to("a.test")) && !shelf.is_full(&to("b.test")));
         // the idle one goes, and until it is gone it counts
-        assert_eq!(shelf.make_room(&to("a.test")), Room::Full(Some("idle")));
-        assert_eq!(shelf.make_room(&to("a.test")), Room::Full(None));
+        assert_eq!(shelf.make_space(&to("a.test")), Space::Full(Some("idle")));
+        assert_eq!(shelf.make_space(&to("a.test")), Space::Full(None));
         shelf.release(&to("a.test"));
-        assert_eq!(shelf.make_room(&to("a.test")), Room::Given);
-        assert_eq!(shelf.make_room(&to("a.test")), Room::Full(None));
-        assert_eq!(shelf.make_room(&to("b.test")), Room::Given);
+        assert_eq!(shelf.make_space(&to("a.test")), Space::Given);
+        assert_eq!(shelf.make_space(&to("a.test")), Space::Full(None));
+        assert_eq!(shelf.make_space(&to("b.test")), Space::Given);
     }
 
     #[test]
@@ -249,7 +249,7 @@ mod tests {
         let now = Instant::now();
         let mut shelf = shelf(5, 2);
         put_all(&mut shelf, &[("a.test", "a"), ("b.test", "b")], now);
-        assert_eq!(shelf.make_room(&to("c.test")), Room::Given);
+        assert_eq!(shelf.make_space(&to("c.test")), Space::Given);
         let gone = shelf.put(to("c.test"), "c", now);
         assert_eq!(gone, Some((to("a.test"), "a")));
         assert_eq!(shelf.clear(), [(to("b.test"), "b"), (to("c.test"), "c")]);

@@ -44,7 +44,7 @@ async fn a_host_that_turns_odd_on_a_kept_connection_defers_and_is_called_anew() 
             rows.push((name, phase, go, odd, becomes));
         }
         if phase != Phase::Dot {
-            let twice = reply(go).then("250 2.0.0 queued");
+            let twice = raw(format!("{go}\r\n250 2.0.0 queued\r\n"));
             rows.push(("twice", phase, go, twice, "deferred 4.5.0"));
         }
     }

@@ -5,6 +5,7 @@
 //! has said yes or no to MAIL therefore says nothing about the mail or the host: the message goes
 //! over a new connection at once, as though the kept one had not been there.
 
+use std::collections::VecDeque;
 use std::net::{IpAddr, SocketAddr};
 
 use tokio::time::Instant;
@@ -19,11 +20,11 @@ use crate::store::ReadError;
 use super::super::carry::{Bodies, CarryError, carry};
 use super::super::connection::Connection;
 use super::super::connection_error::ConnectionError;
-use super::super::pool::{Lent, Tidiness};
+use super::super::pool::{Lent, Room, Tidiness};
 use super::super::tally::Trouble;
 use super::super::target::{HostName, Target};
 use super::super::wire::Wire;
-use super::{Attempt, Hosts};
+use super::{Attempt, Courier, Hosts};
 
 /// What became of a connection that was used.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -51,45 +52,58 @@ impl<B: Bodies> Attempt<'_, B> {
             address: SocketAddr::new(*address, hosts.port),
             terms: hosts.terms.clone(),
         };
-        let mut targets: Vec<Target> = addresses.iter().map(target).collect();
+        let mut left: VecDeque<Target> = addresses.iter().map(target).collect();
         let pool = &self.courier.pool;
-        if let Some(kept) = pool.take(self.destination, &targets, deadline).await {
-            let address = kept.target().address;
-            match Box::pin(self.use_connection(kept)).await {
-                Used::WornOut => {}
-                Used::ToTheEnd => {
-                    self.addresses_left -= 1;
-                    targets.retain(|target| target.address != address);
-                }
-            }
-        }
-        for target in targets {
-            if self.open.is_empty() {
-                return;
-            }
+        let mut kept = pool
+            .take(self.destination, left.make_contiguous(), deadline)
+            .await;
+        while !self.open.is_empty() && !left.is_empty() {
             if self.addresses_left == 0 {
                 self.tally.cut_short();
                 return;
             }
-            self.addresses_left -= 1;
-            self.try_target(&target, deadline).await;
+            let lent = match kept.take() {
+                Some(kept) => kept,
+                None => match self.connect(&mut left, deadline).await {
+                    Some(lent) => lent,
+                    None => continue,
+                },
+            };
+            let target = lent.target().clone();
+            left.retain(|other| *other != target);
+            // Boxed: a connection with TLS and buffers is large, and there are thousands of attempts.
+            match Box::pin(self.use_connection(lent)).await {
+                Used::ToTheEnd => self.addresses_left -= 1,
+                Used::WornOut => left.push_front(target),
+            }
         }
     }
 
-    /// Over new connections to one address. Each of them settles someone, or is the last.
-    async fn try_target(&mut self, target: &Target, deadline: Instant) {
-        let mut used = Used::WornOut;
-        while used == Used::WornOut && !self.open.is_empty() {
-            let (pool, caller) = (&self.courier.pool, &self.courier.caller);
-            // Boxed: a connection with TLS and buffers is large, and there are thousands of attempts.
-            let opened = Box::pin(pool.open(caller, self.destination, target, deadline)).await;
-            used = match opened {
-                Ok(new) => Box::pin(self.use_connection(new)).await,
-                Err(error) => {
-                    self.tally.add(error.trouble(&target.remote()));
-                    Used::ToTheEnd
-                }
-            };
+    /// Connects to the first of these, or gets a kept connection to one of them. An address where
+    /// that fails counts as tried.
+    async fn connect(&mut self, left: &mut VecDeque<Target>, deadline: Instant) -> Option<Lent> {
+        let Courier { pool, caller, .. } = self.courier;
+        let room = pool
+            .room(self.destination, left.make_contiguous(), deadline)
+            .await;
+        let target = left.pop_front()?;
+        let opened = match room {
+            Ok(Room::Kept(lent)) => {
+                left.push_front(target);
+                return Some(lent);
+            }
+            Ok(Room::Place(place)) => Box::pin(Connection::open(caller, &target, deadline))
+                .await
+                .map(|connection| pool.lend(place, target.clone(), connection)),
+            Err(error) => Err(error),
+        };
+        match opened {
+            Ok(lent) => Some(lent),
+            Err(error) => {
+                self.addresses_left -= 1;
+                self.tally.add(error.trouble(&target.remote()));
+                None
+            }
         }
     }
 
