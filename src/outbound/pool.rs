@@ -31,7 +31,7 @@ use super::target::Target;
 pub(super) struct Pool(Arc<Shared>);
 
 struct Shared {
-    shelf: Mutex<Shelf<Kept>>,
+    shelf: Mutex<Shelf<Box<Kept>>>,
     /// Told whenever a connection is idle or gone.
     changed: Notify,
     /// Told when the first connection becomes idle.
@@ -66,7 +66,7 @@ struct Life {
 /// A connection in use. Dropped, it is closed without a word; [`Pool::give_back`] and
 /// [`Pool::dismiss`] are kinder.
 pub(super) struct Lent {
-    kept: Kept,
+    kept: Box<Kept>,
     place: Place,
 }
 
@@ -200,11 +200,11 @@ impl Pool {
             remote: &life.remote,
         });
         Lent {
-            kept: Kept {
+            kept: Box::new(Kept {
                 connection,
                 target,
                 life,
-            },
+            }),
             place,
         }
     }
@@ -228,7 +228,7 @@ impl Pool {
         let Lent { kept, place } = lent;
         let Kept {
             connection, life, ..
-        } = kept;
+        } = *kept;
         self.0.tasks.spawn(async move {
             connection.quit().await;
             drop((life, place));
@@ -302,14 +302,14 @@ impl Pool {
         }
     }
 
-    fn dismiss_all(&self, gone: impl IntoIterator<Item = (Destination, Kept)>) {
+    fn dismiss_all(&self, gone: impl IntoIterator<Item = (Destination, Box<Kept>)>) {
         for (destination, kept) in gone {
             self.dismiss(self.lent(destination, kept));
         }
     }
 
     /// A connection that the shelf gave away, which counts as busy.
-    fn lent(&self, destination: Destination, kept: Kept) -> Lent {
+    fn lent(&self, destination: Destination, kept: Box<Kept>) -> Lent {
         Lent {
             kept,
             place: self.held(destination),
@@ -326,7 +326,7 @@ impl Pool {
     /// The shelf is right between any two statements, so a panic elsewhere leaves it right.
     ///
     /// No connection in use may be dropped while it is locked: that would lock it again.
-    fn shelf(&self) -> MutexGuard<'_, Shelf<Kept>> {
+    fn shelf(&self) -> MutexGuard<'_, Shelf<Box<Kept>>> {
         self.0.shelf.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }

@@ -1,6 +1,5 @@
 //! Kept connections to scripted hosts on loopback.
 
-use std::future::Future;
 use std::net::SocketAddr;
 
 use futures_util::FutureExt as _;
@@ -57,11 +56,9 @@ fn soon() -> Instant {
 }
 
 impl Scene {
-    fn room<'a>(&'a self, targets: &'a [Target]) -> impl Future<Output = Room> + 'a {
-        async move {
-            let to = destination("d.test");
-            self.pool.room(&to, targets, soon()).await.unwrap()
-        }
+    async fn room(&self, targets: &[Target]) -> Room {
+        let to = destination("d.test");
+        self.pool.room(&to, targets, soon()).await.unwrap()
     }
 
     /// A new connection to the host.
@@ -166,7 +163,8 @@ async fn no_connection_is_used_for_ever() {
     }
     assert!(lent.is_spent() && lent.has_served());
     scene.pool.give_back(lent, Tidiness::Ready);
-    assert!(!scene.takes("d.test", &[scene.target.clone()]).await);
+    let targets = [scene.target.clone()];
+    assert!(!scene.takes("d.test", &targets).await);
     let kept = scene.connect().await.kept;
     assert!(!kept.is_spent(Instant::now()));
     assert!(kept.is_spent(Instant::now() + CONNECTION_AGE_MAX));
