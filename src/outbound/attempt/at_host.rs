@@ -132,7 +132,7 @@ impl<B: Bodies> Attempt<'_, B> {
             if tidiness == Tidiness::NeedsReset
                 && let Err(error) = lent.connection().reset().await
             {
-                self.tally.add(error.trouble(&lent.target().remote()));
+                self.tally.add(error.trouble(lent.connection().remote()));
                 return Used::ToTheEnd;
             }
         }
