@@ -248,6 +248,26 @@ async fn tls_is_kept_with_its_connection() {
 }
 
 #[tokio::test]
+async fn each_policy_has_its_own_connections_to_a_host() {
+    // W-19.03
+    let world = long_kept()
+        .set("SMTP_TLS_POLICY", "valid,clear.test=none,*.test=encrypt")
+        .await;
+    let mx = world.remote("dest.test").named("mx.test");
+    let mx = mx.tls(Certificate::SelfSigned).await;
+    world.dns().mx("clear.test", 10, "mx.test");
+    for domain in ["dest.test", "clear.test", "dest.test", "clear.test"] {
+        one_mail(&world, &format!("ann@{domain}")).await;
+    }
+    let seen: Vec<_> = mx
+        .transactions()
+        .iter()
+        .map(|t| (t.connection, t.in_tls))
+        .collect();
+    assert_eq!(seen, [(0, true), (1, false), (0, true), (1, false)]);
+}
+
+#[tokio::test]
 async fn a_kept_connection_serves_each_attempt_with_its_own_deadline() {
     // W-19.02
     let world = long_kept().set("SMTP_ATTEMPT_TIMEOUT", "1s").await;

@@ -4,11 +4,17 @@ use std::net::SocketAddr;
 
 use futures_util::FutureExt as _;
 
+use super::super::connection::Caller;
+use super::super::login::LoginAlarm;
 use super::super::loopback::{Act, Log, host, listener};
+use super::super::policy::terms_of;
+use super::super::route::Route;
 use super::super::target::{HostName, Terms};
+use super::super::test_config;
+use super::super::tls::TlsClient;
 use super::super::wire::Timeouts;
-use super::super::{connection::Caller, test_config, tls};
 use super::*;
+use crate::config::TlsLevel;
 use crate::mail::Domain;
 
 const IDLE: Duration = Duration::from_secs(60);
@@ -29,7 +35,8 @@ async fn scene(most: usize, idle: Duration, script: &'static [Act]) -> Scene {
         caller: Caller {
             hostname: Domain::parse("gp.test").unwrap(),
             timeouts: Timeouts::of(&config),
-            tls: tls::connector(None).unwrap(),
+            tls: TlsClient::new(None).unwrap(),
+            login_alarm: LoginAlarm::new(Events::default()),
         },
         target: target("mx.test", address),
         log,
@@ -37,13 +44,11 @@ async fn scene(most: usize, idle: Duration, script: &'static [Act]) -> Scene {
 }
 
 fn target(name: &str, address: SocketAddr) -> Target {
-    let terms = Terms {
-        tls: super::super::target::TlsLevel::Valid,
-    };
+    let route = Route::Mx(Domain::parse("d.test").unwrap());
     Target {
         host: HostName::Name(Domain::parse(name).unwrap()),
         address,
-        terms: Arc::new(terms),
+        terms: terms_of(&test_config(), &route),
     }
 }
 
@@ -89,10 +94,17 @@ async fn a_connection_is_only_used_for_an_equal_target_of_its_destination() {
     elsewhere.set_port(1);
     let another_name = target("other.test", own.address);
     let another_address = target("mx.test", elsewhere);
+    let mut terms = Terms::clone(&own.terms);
+    terms.tls = TlsLevel::Opportunistic;
+    let other_terms = Target {
+        terms: Arc::new(terms),
+        ..own.clone()
+    };
     for (name, targets, want) in [
         ("d.test", vec![own.clone()], true),
         ("d.test", vec![another_name.clone(), own.clone()], true),
         ("d.test", vec![another_name, another_address], false),
+        ("d.test", vec![other_terms], false),
         ("d.test", vec![], false),
         ("other.test", vec![own], false),
     ] {
