@@ -16,10 +16,11 @@ use crate::observe::{Event, Events};
 use crate::smtp::server::Say;
 
 use super::access::{Decision, Gate, HostLookup};
+use super::connection::SessionContext;
 use super::farewell;
 use super::listener::Entrance;
 use super::proxy::{Proxies, ProxyFault};
-use super::session::{self, SessionContext, Who};
+use super::session::{self, Who};
 use super::slots::{Slot, Slots};
 use super::stream::Stream;
 

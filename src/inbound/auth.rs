@@ -15,8 +15,8 @@ use crate::smtp::server::auth::{
 };
 use crate::smtp::server::{Say, Session};
 
+use super::connection::{Connection, End};
 use super::credentials::Checked;
-use super::session::{Connection, End};
 
 /// Of a user's name, in the log, in bytes.
 const LOGGED_NAME_BYTES_MAX: usize = 255;
