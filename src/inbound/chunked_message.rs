@@ -1,8 +1,8 @@
 //! A message that comes in chunks (RFC 3030): what there is of it between two BDATs.
 
-use crate::message::HeaderFilter;
+use crate::message::{HeaderFilter, HeaderLimits};
 use crate::smtp::chunk_checker::ChunkChecker;
-use crate::smtp::data_decoder::DataFault;
+use crate::smtp::data_decoder::{DataFault, DataLimits};
 use crate::smtp::server::Say;
 use crate::store::{Intake, Store};
 
@@ -17,11 +17,16 @@ pub(super) struct ChunkedMessage {
 }
 
 impl ChunkedMessage {
-    pub(super) fn new(incoming: Incoming, message_bytes_max: u64, store: &Store) -> ChunkedMessage {
+    pub(super) fn new(
+        incoming: Incoming,
+        data_limits: DataLimits,
+        header_limits: HeaderLimits,
+        store: &Store,
+    ) -> ChunkedMessage {
         let body_kind = incoming.submission.envelope.body_kind;
         ChunkedMessage {
-            checker: ChunkChecker::new(body_kind, message_bytes_max),
-            filter: HeaderFilter::new(),
+            checker: ChunkChecker::new(body_kind, data_limits),
+            filter: HeaderFilter::new(header_limits),
             intake: store.intake(incoming.id, &incoming.recipients),
             incoming,
         }

@@ -19,9 +19,12 @@ impl Connection {
         let mut message = match chunk.part_of {
             PartOf::New(submission) => {
                 let incoming = self.begin(*submission);
-                let limit = self.context.rules.message_bytes_max;
-                let store = &self.context.store;
-                Ok(Box::new(ChunkedMessage::new(incoming, limit, store)))
+                Ok(Box::new(ChunkedMessage::new(
+                    incoming,
+                    self.context.data_limits,
+                    self.context.header_limits,
+                    &self.context.store,
+                )))
             }
             PartOf::Current => self.chunked.take().ok_or(Say::MailFirst),
             PartOf::Nothing(say) => {

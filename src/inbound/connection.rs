@@ -12,7 +12,9 @@ use tokio_util::sync::{CancellationToken, WaitForCancellationFutureOwned};
 
 use crate::config::Mode;
 use crate::mail::TlsFacts;
+use crate::message::HeaderLimits;
 use crate::observe::{Event, Events, RejectedWhat};
+use crate::smtp::data_decoder::DataLimits;
 use crate::smtp::server::{Rules, Say};
 use crate::store::Store;
 
@@ -35,6 +37,9 @@ pub(super) struct SessionContext {
     pub(super) mode: Mode,
     pub(super) credentials: Arc<Credentials>,
     pub(super) auth_failures: AuthFailures,
+    pub(super) command_line_bytes_max: usize,
+    pub(super) data_limits: DataLimits,
+    pub(super) header_limits: HeaderLimits,
     pub(super) command_timeout: Duration,
     pub(super) data_timeout: Duration,
     pub(super) write_timeout: Duration,

@@ -38,6 +38,7 @@ pub(super) fn data_fault(fault: DataFault) -> Say {
         DataFault::Nul => Say::NulInData,
         DataFault::BareLineEnd => Say::BareLineEndInData,
         DataFault::TooLarge => Say::TooLarge,
+        DataFault::LineTooLong => Say::TextLineTooLong,
     }
 }
 

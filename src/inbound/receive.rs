@@ -75,8 +75,8 @@ impl Connection {
     /// Reads up to the end of the data. What can't be taken is read to its end too, so that the
     /// session stays in step, but nothing of it is kept.
     async fn read_message(&mut self, incoming: &Incoming) -> Result<Result<Received, Say>, End> {
-        let mut decoder = DataDecoder::new(self.context.rules.message_bytes_max);
-        let mut filter = HeaderFilter::new();
+        let mut decoder = DataDecoder::new(self.context.data_limits);
+        let mut filter = HeaderFilter::new(self.context.header_limits);
         let mut intake = Ok(self.context.store.intake(incoming.id, &incoming.recipients));
         loop {
             let unread = self.input.unread();

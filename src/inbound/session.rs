@@ -69,7 +69,8 @@ impl Connection {
             Entrance::Clear(_) => {}
             Entrance::Tls(_) => self.secure(&mut session).await?,
         }
-        let mut lines = LineReader::default();
+        let line_bytes_max = self.context.command_line_bytes_max;
+        let mut lines = LineReader::new(line_bytes_max);
         self.context.rules.write_greeting(&mut self.out);
         loop {
             let answered = self.answer_lines(&mut session, &mut lines).await?;
@@ -112,7 +113,7 @@ impl Connection {
             self.take(session, step).await?;
             if starts_tls {
                 self.secure(session).await?;
-                *lines = LineReader::default();
+                *lines = LineReader::new(self.context.command_line_bytes_max);
             }
             if self.messages > messages {
                 session.message_accepted();

@@ -50,6 +50,7 @@ pub enum Say {
 
     NulInData,
     BareLineEndInData,
+    TextLineTooLong,
     Looping,
     HeaderTooLarge,
     NoRoom,
@@ -81,7 +82,7 @@ pub enum Say {
 
 impl Say {
     /// All of them.
-    pub const ALL: [Say; 60] = [
+    pub const ALL: [Say; 61] = [
         Say::Ok,
         Say::SenderOk,
         Say::RecipientOk,
@@ -117,6 +118,7 @@ impl Say {
         Say::TooManyRecipients,
         Say::NulInData,
         Say::BareLineEndInData,
+        Say::TextLineTooLong,
         Say::Looping,
         Say::HeaderTooLarge,
         Say::NoRoom,
@@ -188,6 +190,7 @@ impl Say {
 
             Say::NulInData => "554 5.6.0 the message holds a NUL octet",
             Say::BareLineEndInData => "550 5.5.2 the message holds a CR or LF that stands alone",
+            Say::TextLineTooLong => "500 5.5.2 the message holds a line longer than taken here",
             Say::Looping => "554 5.4.6 too many hops, this message is in a loop",
             Say::HeaderTooLarge => "552 5.3.4 header section too large",
             Say::NoRoom => "452 4.3.1 mail can not be stored now, come again later",
