@@ -104,6 +104,9 @@ impl Connection {
                     self.flush().await?;
                     let line = self.read_response().await?;
                     said.heard = Instant::now();
+                    if self.context.auth_failures.are_over_cap(self.client) {
+                        return Ok(Outcome::NotNow); // others have failed meanwhile
+                    }
                     match line {
                         Some(line) => exchange.respond(&line, &mut keys_of),
                         None => return Ok(Outcome::Failed(Say::AuthLineTooLong)),

@@ -10,7 +10,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::mail::limits::REPLIES_BYTES_MAX;
 use crate::observe::{Event, RejectedWhat};
-use crate::smtp::server::{About, LineReader, Next, Session, Split, Step};
+use crate::smtp::server::{About, LineReader, Next, Say, Session, Split, Step};
 
 use super::access::Standing;
 use super::allowances::ClientAllowance;
@@ -39,7 +39,8 @@ pub(super) async fn run(
     let session = Session::new(Arc::clone(&connection.context.rules));
     let session = match who.standing {
         Standing::Listed => session,
-        Standing::Stranger => session.demanding_auth(),
+        Standing::Stranger => session.demanding_auth(Say::AuthFirst),
+        Standing::Unknown => session.demanding_auth(Say::AuthFirstForNow),
     };
     let end = match connection.serve(session, entrance).await {
         Err(end) => end,

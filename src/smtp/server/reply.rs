@@ -38,6 +38,7 @@ pub enum Say {
     ChunksOnly,
     BadChunk,
     TlsAlready,
+    TlsAfterAuth,
 
     BadSender,
     BadRecipient,
@@ -67,6 +68,7 @@ pub enum Say {
     AuthTwice,
     AuthInTransaction,
     AuthFirst,
+    AuthFirstForNow,
 
     AccessDenied,
     AccessUnknown,
@@ -82,7 +84,7 @@ pub enum Say {
 
 impl Say {
     /// All of them.
-    pub const ALL: [Say; 61] = [
+    pub const ALL: [Say; 63] = [
         Say::Ok,
         Say::SenderOk,
         Say::RecipientOk,
@@ -108,6 +110,7 @@ impl Say {
         Say::ChunksOnly,
         Say::BadChunk,
         Say::TlsAlready,
+        Say::TlsAfterAuth,
         Say::BadSender,
         Say::BadRecipient,
         Say::NeedsSmtputf8,
@@ -134,6 +137,7 @@ impl Say {
         Say::AuthTwice,
         Say::AuthInTransaction,
         Say::AuthFirst,
+        Say::AuthFirstForNow,
         Say::AccessDenied,
         Say::AccessUnknown,
         Say::TooManyConnections,
@@ -178,6 +182,7 @@ impl Say {
             Say::ChunksOnly => "503 5.5.1 a BODY=BINARYMIME message comes with BDAT only",
             Say::BadChunk => "501 5.5.4 chunk without a count, where it ends is unknown",
             Say::TlsAlready => "503 5.5.1 this is inside TLS already",
+            Say::TlsAfterAuth => "503 5.5.1 no STARTTLS after AUTH",
 
             Say::BadSender => "501 5.1.7 malformed sender address",
             Say::BadRecipient => "501 5.1.3 malformed recipient address",
@@ -207,6 +212,9 @@ impl Say {
             Say::AuthTwice => "503 5.5.1 authenticated already",
             Say::AuthInTransaction => "503 5.5.1 no AUTH within a transaction",
             Say::AuthFirst => "530 5.7.0 authenticate first",
+            Say::AuthFirstForNow => {
+                "451 4.4.3 your right to send can not be looked up now, authenticate or come again later"
+            }
 
             Say::AccessDenied => "554 5.7.1 access denied",
             Say::AccessUnknown => "421 4.4.3 your right to connect can not be looked up now",

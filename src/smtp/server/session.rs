@@ -99,16 +99,18 @@ impl Session {
     }
 
     fn run(&mut self, line: &[u8], allowance: impl Allowance) -> Step {
-        let command = match command::parse(line) {
+        let parsed = command::parse(line);
+        let for_users = match &parsed {
+            Ok(command) => !is_for_strangers(command),
+            Err(_) => is_for_users(line),
+        };
+        if for_users && let Some(say) = self.demands_auth() {
+            return Step::say(about(line), say);
+        }
+        let command = match parsed {
             Ok(command) => command,
-            Err(_) if self.must_authenticate() && is_for_users(line) => {
-                return Step::say(about(line), Say::AuthFirst);
-            }
             Err(say) => return Step::say(about(line), say),
         };
-        if self.must_authenticate() && !is_for_strangers(&command) {
-            return Step::say(about(line), Say::AuthFirst);
-        }
         match command {
             Command::Helo(name) => self.hello(name, false),
             Command::Ehlo(name) => self.hello(name, true),
@@ -171,7 +173,7 @@ impl Session {
         Step {
             reply: if extended {
                 Reply::Extensions(Offers {
-                    starttls: self.rules.starttls && self.tls.is_none(),
+                    starttls: self.rules.starttls && self.tls.is_none() && self.auth.user.is_none(),
                     auth: self.mechanisms().filter(|_| self.auth.user.is_none()),
                 })
             } else {
@@ -186,6 +188,7 @@ impl Session {
         let say = match (&self.phase, &self.tls) {
             (_, Some(_)) => Say::TlsAlready,
             (_, None) if !self.rules.starttls => Say::NotImplemented,
+            (_, None) if self.auth.user.is_some() => Say::TlsAfterAuth,
             (Phase::Unknown, None) => Say::HelloFirst,
             (Phase::Chunks { .. }, None) => Say::ChunksBegun,
             (Phase::Ready { .. } | Phase::Transaction { .. }, None) => Say::StartTls,

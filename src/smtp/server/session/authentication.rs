@@ -12,18 +12,18 @@ use super::transaction::Phase;
 #[derive(Debug, Default)]
 pub(super) struct AuthState {
     pub(super) user: Option<Box<str>>,
-    /// Without a user nothing is done for it.
-    demanded: bool,
+    /// Without a user nothing is done for it, but this is said.
+    demanded: Option<Say>,
     /// It is inside TLS that gives both ends a binding.
     channel_bound: bool,
     failures: u8,
 }
 
 impl Session {
-    /// The same, but nothing is done before the client has authenticated.
+    /// The same, but before the client has authenticated nothing is done, and `say` is said.
     #[must_use]
-    pub fn demanding_auth(mut self) -> Session {
-        self.auth.demanded = true;
+    pub fn demanding_auth(mut self, say: Say) -> Session {
+        self.auth.demanded = Some(say);
         self
     }
 
@@ -86,8 +86,9 @@ impl Session {
         })
     }
 
-    pub(super) fn must_authenticate(&self) -> bool {
-        self.auth.demanded && self.auth.user.is_none()
+    /// What a client is told that must authenticate first; `None`: it need not.
+    pub(super) fn demands_auth(&self) -> Option<Say> {
+        self.auth.demanded.filter(|_| self.auth.user.is_none())
     }
 }
 

@@ -163,8 +163,8 @@ impl Session {
 
     /// Whether message data may come now, and of which kind the client said they are.
     fn may_send(&self) -> Result<BodyKind, Say> {
-        if self.must_authenticate() {
-            return Err(Say::AuthFirst);
+        if let Some(say) = self.demands_auth() {
+            return Err(say);
         }
         match &self.phase {
             Phase::Unknown => Err(Say::HelloFirst),
