@@ -259,7 +259,7 @@ variables! {
         SMTP_MEMORY_BUDGET: u64 {
             default: Text("640 MiB"),
             expected: "a size from 1 MiB to 1024 GiB, in bytes or with KiB, MiB or GiB",
-            meaning: "Memory for messages that are coming in, of which each open transaction has 320 KiB set aside, whatever the size of its message. Without that much left, new mail is put off with 452 4.3.1.",
+            meaning: "Memory for messages that are coming in, of which each open transaction has 320 KiB set aside, whatever the size of its message, and as much again for each 100 recipients beyond the first 100. Without that much left, new mail and further recipients are put off with 452 4.3.1.",
             parse: |text| size(text, MIB..=TIB),
         }
     }

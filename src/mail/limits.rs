@@ -153,6 +153,9 @@ pub const WRITE_TIMEOUT: Duration = Duration::from_secs(60);
 /// Memory that a transaction can come to need for its data, in bytes: what was read and a piece of
 /// the body, whatever the size of the message.
 pub const TRANSACTION_MEMORY_BYTES: u64 = (DATA_READ_BYTES + BODY_PIECE_BYTES) as u64;
+/// Recipients for which a transaction needs no more memory than that; for each so many beyond, as much
+/// again. One takes up to about 2.5 KiB, with its ORCPT and what tells repetitions.
+pub const MEMORY_SHARE_RECIPIENTS: usize = 100;
 
 const _: () = assert!(COMMAND_LINE_BYTES_MIN >= 512);
 const _: () = assert!(COMMAND_LINE_BYTES_MAX < SESSION_READ_BYTES);

@@ -103,7 +103,7 @@ impl Session {
             } => (envelope, recipients, refused),
         };
         let granted = recipient(argument, envelope, &self.rules).and_then(|named| {
-            allowance.recipient()?;
+            allowance.recipient(recipients.len())?;
             match recipients.add(named, self.rules.recipients_max) {
                 Added::Yes => Ok(()),
                 Added::Full => Err(Say::TooManyRecipients),
