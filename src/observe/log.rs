@@ -1,6 +1,7 @@
 //! Events as log lines, through `tracing`. Lines are written by a thread of their own: a slow
 //! reader of our log costs lines, never mail.
 
+use std::fmt::{self, Display, Write as _};
 use std::io::{self, BufWriter, Write};
 use std::time::Duration;
 
@@ -236,7 +237,7 @@ fn of_mail(event: &Event<'_>) {
             info!(
                 event = name,
                 queue_id = %id,
-                rcpt = %after.address,
+                rcpt = %Shown(&after.address),
                 remote,
                 dsn = %answer.status,
                 reply = %answer.words(),
@@ -251,11 +252,11 @@ fn of_mail(event: &Event<'_>) {
             );
         }
         Event::PossibleDuplicate { id, to, remote } => warn!(
-            event = "possible_duplicate", queue_id = %id, rcpt = %to, remote,
+            event = "possible_duplicate", queue_id = %id, rcpt = %Shown(to), remote,
             "the remote may have it, but its answer was lost; it will be sent again"
         ),
         Event::Expired { id, recipient } => {
-            info!(event = "expired", queue_id = %id, rcpt = %recipient.address, attempt = recipient.attempts, "lifetime over");
+            info!(event = "expired", queue_id = %id, rcpt = %Shown(&recipient.address), attempt = recipient.attempts, "lifetime over");
         }
         Event::ReportQueued {
             id,
@@ -263,7 +264,7 @@ fn of_mail(event: &Event<'_>) {
             to,
             recipients,
         } => {
-            info!(event = "report_queued", queue_id = %id, about = %about, rcpt = %to, recipients, "report to the sender queued");
+            info!(event = "report_queued", queue_id = %id, about = %about, rcpt = %Shown(to), recipients, "report to the sender queued");
         }
         Event::ReportDropped { about, why } => {
             info!(event = "report_dropped", queue_id = %about, why, "no report is sent");
@@ -311,7 +312,7 @@ fn accepted(message: &Message, recipients: usize, commit: Duration) {
     info!(
         event = "accepted",
         queue_id = %message.id,
-        from = %message.envelope.reverse_path,
+        from = %Shown(&message.envelope.reverse_path),
         recipients,
         size = message.size(),
         client = client.map(tracing::field::display),
@@ -322,6 +323,59 @@ fn accepted(message: &Message, recipients: usize, commit: Duration) {
     );
 }
 
+/// What others chose, such as addresses: a control, or what a viewer takes for the end of a line or for
+/// another direction of the text, is escaped. `smtp` keeps those of ASCII out, SMTPUTF8 has more.
+struct Shown<T>(T);
+
+impl<T: Display> Display for Shown<T> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(Escaping(f), "{}", self.0)
+    }
+}
+
+struct Escaping<'a, 'b>(&'a mut fmt::Formatter<'b>);
+
+impl fmt::Write for Escaping<'_, '_> {
+    fn write_str(&mut self, text: &str) -> fmt::Result {
+        for character in text.chars() {
+            if is_deceptive(character) {
+                write!(self.0, "{}", character.escape_unicode())?;
+            } else {
+                self.0.write_char(character)?;
+            }
+        }
+        Ok(())
+    }
+}
+
+fn is_deceptive(character: char) -> bool {
+    let marks = [
+        '\u{200e}'..='\u{200f}',
+        '\u{2028}'..='\u{202e}',
+        '\u{2066}'..='\u{2069}',
+    ];
+    character.is_control() || marks.iter().any(|marks| marks.contains(&character))
+}
+
 fn micros(span: Duration) -> u64 {
     u64::try_from(span.as_micros()).unwrap_or(u64::MAX)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_address_is_text_in_the_log_and_nothing_else() {
+        // "Always (d)"
+        for (address, want) in [
+            ("ann@gp.test", "ann@gp.test"),
+            ("\"a b\"@b\u{fc}cher.test", "\"a b\"@b\u{fc}cher.test"),
+            ("a\u{9b}31m@gp.test", r"a\u{9b}31m@gp.test"),
+            ("\u{85}\u{2028}@gp.test", r"\u{85}\u{2028}@gp.test"),
+            ("\u{202e}\u{2066}@gp.test", r"\u{202e}\u{2066}@gp.test"),
+        ] {
+            assert_eq!(Shown(address).to_string(), want);
+        }
+    }
 }
