@@ -9,4 +9,5 @@ mod schema;
 mod start_up;
 mod support;
 mod support_works;
+mod terminal;
 mod wire;

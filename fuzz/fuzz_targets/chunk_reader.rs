@@ -4,7 +4,13 @@
 
 use gopherpost::mail::BodyKind;
 use gopherpost::smtp::chunk_checker::ChunkChecker;
+use gopherpost::smtp::data_decoder::DataLimits;
 use libfuzzer_sys::fuzz_target;
+
+const LIMITS: DataLimits = DataLimits {
+    message_bytes_max: 1_000,
+    line_bytes_max: Some(100),
+};
 
 fuzz_target!(|input: &[u8]| {
     let Some((step, octets)) = input.split_first() else {
@@ -12,7 +18,7 @@ fuzz_target!(|input: &[u8]| {
     };
     for body_kind in [BodyKind::EightBitMime, BodyKind::BinaryMime] {
         let fault = |step| {
-            let mut checker = ChunkChecker::new(body_kind, 1_000);
+            let mut checker = ChunkChecker::new(body_kind, LIMITS);
             for chunk in octets.chunks(step) {
                 checker.check(chunk);
             }

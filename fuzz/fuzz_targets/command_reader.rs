@@ -32,7 +32,7 @@ fn replies(octets: &[u8], step: usize) -> Vec<u8> {
     let name = Domain::parse("gp.test").expect("a name");
     let rules = Rules::new(name, "ready", 1_000_000, 10, limits, SenderPolicy::Any);
     let rules = Arc::new(rules);
-    let (mut session, mut lines) = (Session::new(Arc::clone(&rules)), LineReader::default());
+    let (mut session, mut lines) = (Session::new(Arc::clone(&rules)), LineReader::new(2_048));
     let (mut unread, mut out) = (Vec::new(), Vec::new());
     for piece in octets.chunks(step) {
         unread.extend_from_slice(piece);

@@ -2,10 +2,14 @@
 //! that is taken holds no line end but CRLF and no NUL.
 #![no_main]
 
-use gopherpost::smtp::data_decoder::{DataDecoder, DataFault};
+use gopherpost::smtp::data_decoder::{DataDecoder, DataFault, DataLimits};
 use libfuzzer_sys::fuzz_target;
 
 const BYTES_MAX: u64 = 1_000;
+const LIMITS: DataLimits = DataLimits {
+    message_bytes_max: BYTES_MAX,
+    line_bytes_max: Some(100),
+};
 
 fuzz_target!(|input: &[u8]| {
     let Some((step, octets)) = input.split_first() else {
@@ -25,7 +29,7 @@ fuzz_target!(|input: &[u8]| {
 
 /// Text, octets used, whether it ended, and what is wrong.
 fn read(octets: &[u8], step: usize) -> (Vec<u8>, usize, bool, Option<DataFault>) {
-    let mut decoder = DataDecoder::new(BYTES_MAX);
+    let mut decoder = DataDecoder::new(LIMITS);
     let (mut text, mut used, mut ended) = (Vec::new(), 0, false);
     for piece in octets.chunks(step) {
         let decoded = decoder.decode(piece, |kept| text.extend_from_slice(kept));

@@ -74,10 +74,10 @@ pub(super) fn auth_users(text: &str) -> Parsed<Vec<AuthUser>> {
         if users.iter().any(|other| other.name == user.name) {
             return refuse("a user is there twice");
         }
+        if users.len() == USERS_MAX {
+            return refuse("there are more than 1000 users");
+        }
         users.push(user);
-    }
-    if users.len() > USERS_MAX {
-        return refuse("there are more than 1000 users");
     }
     Ok(users)
 }
@@ -305,6 +305,8 @@ mod tests {
         bad("ann:%00", "control");
         bad(&format!("{}:x", "a".repeat(256)), "long");
         bad(&format!("a:{}", "x".repeat(1_025)), "long");
+        let many: Vec<String> = (0..=USERS_MAX).map(|n| format!("u{n}:x")).collect();
+        bad(&many.join(","), "more than 1000");
         bad("ann:$argon2id$v=19$m=19456,t=2,p=1", "malformed");
         bad(&format!("ann:{ARGON2},t=1"), "malformed");
         bad(

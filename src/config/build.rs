@@ -143,6 +143,10 @@ fn read_limits(r: &mut Reader<'_>) -> LimitsConfig {
         min_data_rate: r.value(&table::SMTP_MIN_DATA_RATE),
         max_messages_per_connection: r.value(&table::SMTP_MAX_MESSAGES_PER_CONNECTION),
         max_errors: r.value(&table::SMTP_MAX_ERRORS),
+        max_command_length: r.value(&table::SMTP_MAX_COMMAND_LENGTH),
+        max_line_length: r.value(&table::SMTP_MAX_LINE_LENGTH),
+        max_header_size: r.value(&table::SMTP_MAX_HEADER_SIZE),
+        max_header_fields: r.value(&table::SMTP_MAX_HEADER_FIELDS),
         client_connection_rate: r.value(&table::SMTP_CLIENT_CONNECTION_RATE),
         client_message_rate: r.value(&table::SMTP_CLIENT_MESSAGE_RATE),
         client_recipient_rate: r.value(&table::SMTP_CLIENT_RECIPIENT_RATE),
@@ -270,6 +274,10 @@ mod tests {
         assert_eq!(c.limits.min_data_rate, 100);
         assert_eq!(c.limits.max_messages_per_connection, 999_999);
         assert_eq!(c.limits.max_errors, 100);
+        assert_eq!(c.limits.max_command_length, 2_048);
+        assert_eq!(c.limits.max_line_length, None);
+        assert_eq!(c.limits.max_header_size, 1 << 20);
+        assert_eq!(c.limits.max_header_fields, 10_000);
         assert_eq!(c.limits.client_connection_rate, None);
         assert_eq!(c.limits.client_message_rate, None);
         assert_eq!(c.limits.client_recipient_rate, None);
@@ -369,6 +377,10 @@ mod tests {
             ("SMTP_CLIENT_MESSAGE_RATE", "19/2s"),
             ("SMTP_CLIENT_RECIPIENT_RATE", "20/3s"),
             ("SMTP_MEMORY_BUDGET", "21 MiB"),
+            ("SMTP_MAX_COMMAND_LENGTH", "2200"),
+            ("SMTP_MAX_LINE_LENGTH", "2300"),
+            ("SMTP_MAX_HEADER_SIZE", "24 KiB"),
+            ("SMTP_MAX_HEADER_FIELDS", "250"),
             ("SMTP_PROXY_NETWORKS", "192.0.2.0/24"),
             ("SMTP_ALLOW_NETWORKS", "10.0.0.0/8, 192.0.2.1"),
             ("SMTP_ALLOW_HOSTS", "app.test"),
@@ -434,6 +446,11 @@ mod tests {
         assert_eq!(l.client_message_rate, rate(19, 2));
         assert_eq!(l.client_recipient_rate, rate(20, 3));
         assert_eq!(l.memory_budget, 21 << 20);
+        assert_eq!(
+            (l.max_command_length, l.max_line_length),
+            (2_200, Some(2_300))
+        );
+        assert_eq!((l.max_header_size, l.max_header_fields), (24 << 10, 250));
         let a = c.access;
         assert_eq!(format!("{:?}", a.proxy_networks), "[192.0.2.0/24]");
         assert_eq!(

@@ -8,6 +8,9 @@ use std::time::Duration;
 use ipnet::IpNet;
 
 use crate::mail::Domain;
+use crate::mail::limits::{
+    COMMAND_LINE_BYTES_MAX, COMMAND_LINE_BYTES_MIN, HEADER_FIELDS_MAX, HEADER_SECTION_BYTES_MAX,
+};
 
 use super::amount::{duration, number, size};
 use super::auth_users::{AuthUser, auth_users};
@@ -48,6 +51,10 @@ const DATA_RATE_MAX: u64 = 1_000_000;
 /// RFC 9422 has room for six digits.
 const MESSAGES_PER_CONNECTION_MAX: u64 = 999_999;
 const ERRORS_MAX: u32 = 1_000_000;
+const HEADER_BYTES_MIN: u64 = 16 * KIB;
+const HEADER_FIELDS_MIN: usize = 100;
+/// RFC 5321 4.5.3.1.6.
+const TEXT_LINE_BYTES_MIN: u64 = 1_000;
 
 const SHORTEST: Duration = Duration::from_millis(1);
 const HOUR: Duration = Duration::from_secs(3_600);
@@ -209,6 +216,30 @@ variables! {
             meaning: "Commands of one connection that are refused with 5yz, until it is ended with 421 4.7.0. An accepted message sets the count back.",
             parse: |text| number(text, 1..=ERRORS_MAX),
         }
+        SMTP_MAX_COMMAND_LENGTH: usize {
+            default: Text("2048"),
+            expected: "a number from 1200 to 8000",
+            meaning: "Longest command line taken, in bytes with its line end. A longer one is refused with 500 5.5.2 and thrown away.",
+            parse: |text| number(text, COMMAND_LINE_BYTES_MIN..=COMMAND_LINE_BYTES_MAX),
+        }
+        SMTP_MAX_LINE_LENGTH: Option<u64> {
+            default: Text(""),
+            expected: "a number from 1000 to 1073741824",
+            meaning: "Longest line of a message taken, in bytes with its line end (RFC 5321 4.5.3.1.6 has 1000). A message with a longer one is refused with 500 5.5.2; one that comes as BODY=BINARYMIME has no lines. Not set: any length.",
+            parse: |text| optional(text, |text| number(text, TEXT_LINE_BYTES_MIN..=MESSAGE_BYTES_MAX)),
+        }
+        SMTP_MAX_HEADER_SIZE: usize {
+            default: Text("1 MiB"),
+            expected: "a size from 16 KiB to 1 MiB, in bytes or with KiB, MiB or GiB",
+            meaning: "Largest header section of a message taken. A message with a larger one is refused with 552 5.3.4.",
+            parse: |text| size(text, HEADER_BYTES_MIN..=HEADER_SECTION_BYTES_MAX as u64).map(|bytes| usize::try_from(bytes).unwrap_or(HEADER_SECTION_BYTES_MAX)),
+        }
+        SMTP_MAX_HEADER_FIELDS: usize {
+            default: Text("10000"),
+            expected: "a number from 100 to 10000",
+            meaning: "Most fields in the header section of a message taken. A message with more is refused with 552 5.3.4.",
+            parse: |text| number(text, HEADER_FIELDS_MIN..=HEADER_FIELDS_MAX),
+        }
         SMTP_CLIENT_CONNECTION_RATE: Option<Rate> {
             default: Text(""),
             expected: "a number and a time up to 1d, such as 100/1m",
@@ -230,7 +261,7 @@ variables! {
         SMTP_MEMORY_BUDGET: u64 {
             default: Text("640 MiB"),
             expected: "a size from 1 MiB to 1024 GiB, in bytes or with KiB, MiB or GiB",
-            meaning: "Memory for messages that are coming in, of which each open transaction has 320 KiB set aside, whatever the size of its message. Without that much left, new mail is put off with 452 4.3.1.",
+            meaning: "Memory for messages that are coming in, of which each open transaction has 320 KiB set aside, whatever the size of its message, and as much again for each 100 recipients beyond the first 100. Without that much left, new mail and further recipients are put off with 452 4.3.1.",
             parse: |text| size(text, MIB..=TIB),
         }
     }

@@ -117,6 +117,14 @@ pub struct LimitsConfig {
     pub max_messages_per_connection: u64,
     /// `SMTP_MAX_ERRORS`: commands refused with 5yz since the last accepted message.
     pub max_errors: u32,
+    /// `SMTP_MAX_COMMAND_LENGTH`, bytes with CRLF.
+    pub max_command_length: usize,
+    /// `SMTP_MAX_LINE_LENGTH` of a message, bytes with CRLF; `None`: any.
+    pub max_line_length: Option<u64>,
+    /// `SMTP_MAX_HEADER_SIZE`, bytes.
+    pub max_header_size: usize,
+    /// `SMTP_MAX_HEADER_FIELDS`
+    pub max_header_fields: usize,
     /// `SMTP_CLIENT_CONNECTION_RATE`: per IPv4 address or IPv6 /64, as the next two.
     pub client_connection_rate: Option<Rate>,
     /// `SMTP_CLIENT_MESSAGE_RATE`

@@ -1,6 +1,6 @@
 //! The accept loop: takes connections, asks the gate, finds a place, hands over to a session.
 
-use std::io;
+use std::io::{self, ErrorKind};
 use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Duration;
@@ -16,10 +16,11 @@ use crate::observe::{Event, Events};
 use crate::smtp::server::Say;
 
 use super::access::{Decision, Gate, HostLookup};
+use super::connection::SessionContext;
 use super::farewell;
 use super::listener::Entrance;
 use super::proxy::{Proxies, ProxyFault};
-use super::session::{self, SessionContext, Who};
+use super::session::{self, Who};
 use super::slots::{Slot, Slots};
 use super::stream::Stream;
 
@@ -62,6 +63,7 @@ pub(super) async fn serve_listener<L: HostLookup>(
                     let client = peer.ip().to_canonical();
                     door.let_in(stream, client, entrance, &mut sessions, &shutdown);
                 }
+                Err(error) if is_of_one_connection(&error) => {}
                 Err(error) => {
                     trouble.tell(&door.events, &error);
                     sleep(ACCEPT_PAUSE).await;
@@ -71,6 +73,17 @@ pub(super) async fn serve_listener<L: HostLookup>(
     }
     drop(listener);
     wait_for_sessions(sessions, &door.events).await;
+}
+
+/// Whether it is only the client that went away before it was accepted: others are waiting.
+fn is_of_one_connection(error: &io::Error) -> bool {
+    matches!(
+        error.kind(),
+        ErrorKind::ConnectionAborted
+            | ErrorKind::ConnectionReset
+            | ErrorKind::ConnectionRefused
+            | ErrorKind::Interrupted
+    )
 }
 
 impl<L: HostLookup> Door<L> {
@@ -256,6 +269,27 @@ impl AcceptTrouble {
                 what: &format!("can't accept connections: {error}"),
                 todo: "raise the limit of open files, or lower SMTP_MAX_CONNECTIONS",
             });
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_lack_of_descriptors_is_waited_out_and_a_client_that_left_is_not() {
+        for (number, want) in [
+            (libc::ECONNABORTED, true),
+            (libc::ECONNRESET, true),
+            (libc::EINTR, true),
+            (libc::EMFILE, false),
+            (libc::ENFILE, false),
+            (libc::ENOBUFS, false),
+            (libc::ENOMEM, false),
+        ] {
+            let error = io::Error::from_raw_os_error(number);
+            assert_eq!(is_of_one_connection(&error), want, "{error}");
         }
     }
 }

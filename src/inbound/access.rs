@@ -72,6 +72,9 @@ pub(super) enum Standing {
     Listed,
     /// It is not: it must authenticate first.
     Stranger,
+    /// It may be, as a host whose name can't be looked up now: it must authenticate too, but what it is
+    /// refused without that is refused for now only.
+    Unknown,
 }
 
 #[derive(Debug)]
@@ -151,12 +154,14 @@ impl<L: HostLookup> Gate<L> {
     fn decide_from_known(&self, client: IpAddr) -> Decision {
         if self.hosts.iter().any(|host| host.has(client)) {
             Decision::Admit(Standing::Listed)
-        } else if self.strangers {
-            Decision::Admit(Standing::Stranger)
-        } else if self.hosts.iter().any(Host::never_answered) {
-            Decision::Refuse(Say::AccessUnknown)
         } else {
-            Decision::Refuse(Say::AccessDenied)
+            let unknown = self.hosts.iter().any(Host::never_answered);
+            match (self.strangers, unknown) {
+                (true, true) => Decision::Admit(Standing::Unknown),
+                (true, false) => Decision::Admit(Standing::Stranger),
+                (false, true) => Decision::Refuse(Say::AccessUnknown),
+                (false, false) => Decision::Refuse(Say::AccessDenied),
+            }
         }
     }
 
@@ -257,6 +262,13 @@ mod tests {
         Gate::new(&config, false, script)
     }
 
+    fn open_to_strangers(gate: Gate<Script>) -> Gate<Script> {
+        Gate {
+            strangers: true,
+            ..gate
+        }
+    }
+
     fn ip(text: &str) -> IpAddr {
         text.parse().unwrap()
     }
@@ -343,6 +355,23 @@ mod tests {
         assert_eq!(decide(&gate, "192.0.2.2").await, DENIED);
         advance(HOST_RETRY).await;
         assert_eq!(decide(&gate, "192.0.2.1").await, DENIED);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_host_is_no_stranger_for_good_while_its_name_can_not_be_looked_up() {
+        // W-1.07, W-9.13
+        let answers = vec![Err(LookupError::Temporary), found("192.0.2.1", 60)];
+        let gate = open_to_strangers(gate(&[], &["a.test"], answers));
+        let admitted = |standing| Decision::Admit(standing);
+        let unknown = admitted(Standing::Unknown);
+        assert_eq!(decide(&gate, "192.0.2.1").await, unknown);
+        assert_eq!(decide(&gate, "192.0.2.2").await, unknown);
+        advance(HOST_RETRY).await;
+        assert_eq!(decide(&gate, "192.0.2.1").await, admitted(Standing::Listed));
+        assert_eq!(
+            decide(&gate, "192.0.2.2").await,
+            admitted(Standing::Stranger)
+        );
     }
 
     #[tokio::test(start_paused = true)]

@@ -8,7 +8,7 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::time::Instant;
 
 use crate::config::LimitsConfig;
-use crate::mail::limits::TRANSACTION_MEMORY_BYTES;
+use crate::mail::limits::{MEMORY_SHARE_RECIPIENTS, TRANSACTION_MEMORY_BYTES};
 use crate::smtp::server::{Allowance, Say};
 use crate::store::Store;
 
@@ -17,7 +17,8 @@ use super::client_rate::ClientRate;
 /// Shared by all sessions.
 pub(super) struct Allowances {
     store: Store,
-    /// Transactions that may be open at one time, by the memory that each can come to need.
+    /// Transactions that may be open at one time, by the memory that each can come to need; one with
+    /// many recipients counts as several.
     transactions: Arc<Semaphore>,
     messages: Option<ClientRate>,
     recipients: Option<ClientRate>,
@@ -60,12 +61,32 @@ impl Allowance for ClientAllowance<'_> {
         Ok(())
     }
 
-    fn recipient(&mut self) -> Result<(), Say> {
+    fn recipient(&mut self, others: usize) -> Result<(), Say> {
+        self.set_aside(1 + others / MEMORY_SHARE_RECIPIENTS)?;
         if has_token(self.all.recipients.as_ref(), self.client) {
             Ok(())
         } else {
             Err(Say::RecipientRate)
         }
+    }
+}
+
+impl ClientAllowance<'_> {
+    /// Sees to it that the transaction has so many shares.
+    fn set_aside(&mut self, shares: usize) -> Result<(), Say> {
+        let held = self.share.as_ref().map_or(0, MemoryShare::num_permits);
+        let missing = u32::try_from(shares.saturating_sub(held)).unwrap_or(u32::MAX);
+        if missing == 0 {
+            return Ok(());
+        }
+        let transactions = Arc::clone(&self.all.transactions);
+        let more = transactions.try_acquire_many_owned(missing);
+        let more = more.map_err(|_| Say::NoRoom)?;
+        match self.share {
+            Some(share) => share.merge(more),
+            None => *self.share = Some(more),
+        }
+        Ok(())
     }
 }
 

@@ -15,8 +15,8 @@ use crate::smtp::server::auth::{
 };
 use crate::smtp::server::{Say, Session};
 
+use super::connection::{Connection, End};
 use super::credentials::Checked;
-use super::session::{Connection, End};
 
 /// Of a user's name, in the log, in bytes.
 const LOGGED_NAME_BYTES_MAX: usize = 255;
@@ -104,6 +104,9 @@ impl Connection {
                     self.flush().await?;
                     let line = self.read_response().await?;
                     said.heard = Instant::now();
+                    if self.context.auth_failures.are_over_cap(self.client) {
+                        return Ok(Outcome::NotNow); // others have failed meanwhile
+                    }
                     match line {
                         Some(line) => exchange.respond(&line, &mut keys_of),
                         None => return Ok(Outcome::Failed(Say::AuthLineTooLong)),

@@ -1,23 +1,11 @@
-//! A message that comes in chunks (RFC 3030): what there is of it between two BDATs, and the octets
-//! of each.
+//! The octets of each chunk (RFC 3030), and what is said behind them.
 
-use crate::message::HeaderFilter;
 use crate::observe::RejectedWhat;
-use crate::smtp::chunk_checker::ChunkChecker;
-use crate::smtp::data_decoder::DataFault;
 use crate::smtp::server::{Chunk, PartOf, Say, Session};
-use crate::store::Intake;
 
-use super::receive::{Incoming, Received, data_fault, finish, no_room};
-use super::session::{Connection, End};
-
-/// As much of a message as has come. Dropped, it leaves nothing behind.
-pub(super) struct ChunkedMessage {
-    incoming: Incoming,
-    checker: ChunkChecker,
-    filter: HeaderFilter,
-    intake: Intake,
-}
+use super::chunked_message::ChunkedMessage;
+use super::connection::{Connection, End};
+use super::incoming::data_fault;
 
 impl Connection {
     /// Reads the octets of a chunk, and answers. They are counted off whatever is wrong, so that
@@ -31,7 +19,12 @@ impl Connection {
         let mut message = match chunk.part_of {
             PartOf::New(submission) => {
                 let incoming = self.begin(*submission);
-                Ok(Box::new(self.chunked_message(incoming)))
+                Ok(Box::new(ChunkedMessage::new(
+                    incoming,
+                    self.context.data_limits,
+                    self.context.header_limits,
+                    &self.context.store,
+                )))
             }
             PartOf::Current => self.chunked.take().ok_or(Say::MailFirst),
             PartOf::Nothing(say) => {
@@ -80,42 +73,5 @@ impl Connection {
                 Ok(())
             }
         }
-    }
-
-    fn chunked_message(&self, incoming: Incoming) -> ChunkedMessage {
-        let body_kind = incoming.submission.envelope.body_kind;
-        ChunkedMessage {
-            checker: ChunkChecker::new(body_kind, self.context.rules.message_bytes_max),
-            filter: HeaderFilter::new(),
-            intake: self.context.store.intake(incoming.id, &incoming.recipients),
-            incoming,
-        }
-    }
-}
-
-impl ChunkedMessage {
-    /// Takes the next octets. Once the message is known to be unfit, they are only looked at.
-    fn take(&mut self, octets: &[u8]) {
-        self.checker.check(octets);
-        if self.checker.fault().is_none() {
-            self.filter.feed(octets, self.intake.buffer());
-        }
-    }
-
-    async fn settle(&mut self) -> Result<(), Say> {
-        let settled = self.intake.settle().await;
-        settled.map_err(|error| no_room(&error))
-    }
-
-    fn fault(&self, at_end: bool) -> Option<DataFault> {
-        if at_end {
-            self.checker.fault_at_end()
-        } else {
-            self.checker.fault()
-        }
-    }
-
-    async fn finish(self: Box<Self>) -> (Incoming, Result<Received, Say>) {
-        (self.incoming, finish(self.filter, self.intake).await)
     }
 }

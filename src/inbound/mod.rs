@@ -12,13 +12,16 @@ mod access;
 mod allowances;
 mod auth;
 mod auth_failures;
+mod chunked_message;
 mod chunks;
 mod client_network;
 mod client_rate;
+mod connection;
 mod credentials;
 mod data_pace;
 mod deadline;
 mod farewell;
+mod incoming;
 mod listener;
 mod proxy;
 mod proxy_header;
@@ -43,7 +46,9 @@ use tokio_util::sync::CancellationToken;
 
 use crate::config::Config;
 use crate::mail::limits::WRITE_TIMEOUT;
+use crate::message::HeaderLimits;
 use crate::observe::{Event, Events};
+use crate::smtp::data_decoder::DataLimits;
 use crate::smtp::server::{Rules, SenderPolicy, SessionLimits};
 use crate::store::Store;
 
@@ -51,10 +56,10 @@ use accept::Door;
 use access::Gate;
 use allowances::Allowances;
 use auth_failures::AuthFailures;
+use connection::SessionContext;
 use credentials::Credentials;
 use listener::Entrance;
 use proxy::Proxies;
-use session::SessionContext;
 use slots::Slots;
 use tls::ServerTls;
 
@@ -181,6 +186,15 @@ fn session_context(
         store,
         events,
         mode: config.mode,
+        command_line_bytes_max: config.limits.max_command_length,
+        data_limits: DataLimits {
+            message_bytes_max: config.smtpd.max_message_size,
+            line_bytes_max: config.limits.max_line_length,
+        },
+        header_limits: HeaderLimits {
+            section_bytes_max: config.limits.max_header_size,
+            fields_max: config.limits.max_header_fields,
+        },
         command_timeout: config.smtpd.command_timeout,
         data_timeout: config.smtpd.data_timeout,
         write_timeout: WRITE_TIMEOUT.min(config.smtpd.command_timeout),

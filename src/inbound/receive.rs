@@ -3,16 +3,16 @@
 
 use std::time::Instant;
 
-use crate::mail::limits::RECEIVED_FIELDS_MAX;
-use crate::mail::{Client, Message, QueueId, Recipient, UnixMillis};
+use crate::mail::{Client, Message, QueueId};
 use crate::message::{HeaderFacts, HeaderFilter, Trace, helo_for_trace};
 use crate::observe::{Event, RejectedWhat, wall_clock};
 use crate::queue::admit;
-use crate::smtp::data_decoder::{DataDecoder, DataFault};
+use crate::smtp::data_decoder::DataDecoder;
 use crate::smtp::server::{Say, Submission, write_accepted};
-use crate::store::{CommitError, FinishedBody, Intake, NewMessage};
+use crate::store::{FinishedBody, NewMessage};
 
-use super::session::{Connection, End};
+use super::connection::{Connection, End};
+use super::incoming::{Incoming, Received, data_fault, finish, no_room};
 
 /// What became of a message that came in whole.
 enum Verdict {
@@ -25,17 +25,6 @@ struct Accepted {
     message: Message,
     recipients: usize,
     commit: std::time::Duration,
-}
-
-/// Octets that came in whole, and what their header section says.
-pub(super) type Received = (FinishedBody, HeaderFacts);
-
-/// A message that is coming in.
-pub(super) struct Incoming {
-    pub(super) id: QueueId,
-    now: UnixMillis,
-    pub(super) submission: Submission,
-    pub(super) recipients: Vec<Recipient>,
 }
 
 impl Connection {
@@ -86,8 +75,8 @@ impl Connection {
     /// Reads up to the end of the data. What can't be taken is read to its end too, so that the
     /// session stays in step, but nothing of it is kept.
     async fn read_message(&mut self, incoming: &Incoming) -> Result<Result<Received, Say>, End> {
-        let mut decoder = DataDecoder::new(self.context.rules.message_bytes_max);
-        let mut filter = HeaderFilter::new();
+        let mut decoder = DataDecoder::new(self.context.data_limits);
+        let mut filter = HeaderFilter::new(self.context.header_limits);
         let mut intake = Ok(self.context.store.intake(incoming.id, &incoming.recipients));
         loop {
             let unread = self.input.unread();
@@ -182,35 +171,5 @@ impl Connection {
             commit: accepted.commit,
         });
         flushed
-    }
-}
-
-/// Ends a message whose octets are fit, if its header section is.
-pub(super) async fn finish(filter: HeaderFilter, mut intake: Intake) -> Result<Received, Say> {
-    let facts = filter.finish(intake.buffer());
-    if facts.received >= RECEIVED_FIELDS_MAX {
-        return Err(Say::Looping);
-    }
-    if facts.over_limits {
-        return Err(Say::HeaderTooLarge);
-    }
-    match intake.finish().await {
-        Ok(body) => Ok((body, facts)),
-        Err(error) => Err(no_room(&error)),
-    }
-}
-
-pub(super) fn data_fault(fault: DataFault) -> Say {
-    match fault {
-        DataFault::Nul => Say::NulInData,
-        DataFault::BareLineEnd => Say::BareLineEndInData,
-        DataFault::TooLarge => Say::TooLarge,
-    }
-}
-
-/// Whatever keeps the store from taking a message, the client may come again.
-pub(super) fn no_room(error: &CommitError) -> Say {
-    match error {
-        CommitError::DiskFull | CommitError::Failed(_) | CommitError::Closed => Say::NoRoom,
     }
 }

@@ -3,78 +3,20 @@
 
 use std::convert::Infallible;
 use std::net::IpAddr;
-use std::pin::Pin;
 use std::sync::Arc;
-use std::time::Duration;
 
-use rustls::HandshakeKind;
 use tokio::net::TcpStream;
-use tokio::time::{Instant, timeout};
-use tokio_util::sync::{CancellationToken, WaitForCancellationFutureOwned};
+use tokio_util::sync::CancellationToken;
 
-use crate::config::Mode;
-use crate::mail::TlsFacts;
 use crate::mail::limits::REPLIES_BYTES_MAX;
-use crate::observe::{Event, Events, RejectedWhat};
-use crate::smtp::server::{About, LineReader, Next, Rules, Say, Session, Split, Step};
-use crate::store::Store;
+use crate::observe::{Event, RejectedWhat};
+use crate::smtp::server::{About, LineReader, Next, Say, Session, Split, Step};
 
 use super::access::Standing;
-use super::allowances::{Allowances, ClientAllowance, MemoryShare};
-use super::auth_failures::AuthFailures;
-use super::chunks::ChunkedMessage;
-use super::credentials::Credentials;
-use super::data_pace::DataPace;
-use super::deadline::Deadline;
+use super::allowances::ClientAllowance;
+use super::connection::{Connection, End, SessionContext};
 use super::farewell;
 use super::listener::Entrance;
-use super::read_buffer::ReadBuffer;
-use super::stream::Stream;
-use super::tls::{self, ServerTls};
-
-/// What all sessions share.
-pub(super) struct SessionContext {
-    pub(super) rules: Arc<Rules>,
-    pub(super) tls: Option<ServerTls>,
-    pub(super) store: Store,
-    pub(super) events: Events,
-    pub(super) mode: Mode,
-    pub(super) credentials: Arc<Credentials>,
-    pub(super) auth_failures: AuthFailures,
-    pub(super) command_timeout: Duration,
-    pub(super) data_timeout: Duration,
-    pub(super) write_timeout: Duration,
-    /// Bytes a second; 0: none.
-    pub(super) min_data_rate: u64,
-    pub(super) allowances: Allowances,
-}
-
-/// One client's connection.
-pub(super) struct Connection {
-    pub(super) context: Arc<SessionContext>,
-    pub(super) client: IpAddr,
-    pub(super) input: ReadBuffer,
-    pub(super) messages: u64,
-    /// The message of which chunks have come, and not the last; only while the session is in chunks.
-    pub(super) chunked: Option<Box<ChunkedMessage>>,
-    pub(super) stream: Stream,
-    /// Replies to be written.
-    out: Vec<u8>,
-    deadline: Deadline,
-    pace: DataPace,
-    /// While a transaction is open.
-    memory: Option<MemoryShare>,
-    shutdown: Pin<Box<WaitForCancellationFutureOwned>>,
-}
-
-/// Why a session is over.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum End {
-    /// We hang up; the reply that says so is still to be written.
-    HangUp(&'static str),
-    /// The client is gone, or can't be written to.
-    Gone(&'static str),
-}
 
 /// Who a client is, as far as that is known before it speaks.
 #[derive(Clone, Copy, Debug)]
@@ -93,23 +35,12 @@ pub(super) async fn run(
 ) {
     let client = who.client;
     context.events.emit(&Event::SessionStarted { client });
-    let mut connection = Connection {
-        client,
-        input: ReadBuffer::new(),
-        messages: 0,
-        chunked: None,
-        stream: Stream::Clear(stream),
-        out: Vec::new(),
-        deadline: Deadline::new(Instant::now() + context.command_timeout),
-        pace: DataPace::new(context.data_timeout, context.min_data_rate),
-        memory: None,
-        shutdown: Box::pin(shutdown.cancelled_owned()),
-        context,
-    };
+    let mut connection = Connection::new(context, stream, client, shutdown);
     let session = Session::new(Arc::clone(&connection.context.rules));
     let session = match who.standing {
         Standing::Listed => session,
-        Standing::Stranger => session.demanding_auth(),
+        Standing::Stranger => session.demanding_auth(Say::AuthFirst),
+        Standing::Unknown => session.demanding_auth(Say::AuthFirstForNow),
     };
     let end = match connection.serve(session, entrance).await {
         Err(end) => end,
@@ -139,7 +70,8 @@ impl Connection {
             Entrance::Clear(_) => {}
             Entrance::Tls(_) => self.secure(&mut session).await?,
         }
-        let mut lines = LineReader::default();
+        let line_bytes_max = self.context.command_line_bytes_max;
+        let mut lines = LineReader::new(line_bytes_max);
         self.context.rules.write_greeting(&mut self.out);
         loop {
             let answered = self.answer_lines(&mut session, &mut lines).await?;
@@ -182,7 +114,7 @@ impl Connection {
             self.take(session, step).await?;
             if starts_tls {
                 self.secure(session).await?;
-                *lines = LineReader::default();
+                *lines = LineReader::new(self.context.command_line_bytes_max);
             }
             if self.messages > messages {
                 session.message_accepted();
@@ -228,139 +160,6 @@ impl Connection {
             session.channel_can_be_bound();
         }
         Ok(())
-    }
-
-    /// Throws away what was read (RFC 3207 5: it came in clear), and shakes hands. A client with
-    /// which that fails is told nothing more in clear, whatever it says.
-    async fn start_tls(&mut self) -> Result<TlsFacts, End> {
-        self.input.clear();
-        let context = Arc::clone(&self.context);
-        let (Some(server), Some(stream)) = (&context.tls, self.stream.take_clear()) else {
-            return Err(End::Gone("TLS where there can't be any")); // the session never asks for it
-        };
-        self.deadline
-            .move_to(Instant::now() + context.command_timeout);
-        let shaken = tokio::select! {
-            biased;
-            () = self.shutdown.as_mut() => return Err(End::Gone("shutting down")),
-            shaken = server.handshake(stream) => shaken,
-            () = self.deadline.passed() => {
-                self.tell_tls_failed("timeout");
-                return Err(End::Gone("TLS handshake timeout"));
-            }
-        };
-        match shaken {
-            Ok(stream) => {
-                let (_, connection) = stream.get_ref();
-                let facts = tls::facts(connection);
-                let kind = connection.handshake_kind();
-                context.events.emit(&Event::TlsStarted {
-                    client: self.client,
-                    version: &facts.version,
-                    cipher: &facts.cipher,
-                    resumed: kind == Some(HandshakeKind::Resumed),
-                });
-                self.stream = Stream::Tls(Box::new(stream));
-                self.deadline
-                    .move_to(Instant::now() + context.command_timeout);
-                Ok(facts)
-            }
-            Err((error, stream)) => {
-                self.tell_tls_failed(&tls::fault(&error));
-                self.stream = Stream::Clear(stream); // for a close that lets our alert arrive
-                Err(End::HangUp("TLS handshake failed"))
-            }
-        }
-    }
-
-    fn tell_tls_failed(&self, error: &str) {
-        self.context.events.emit(&Event::TlsFailed {
-            client: self.client,
-            error,
-        });
-    }
-
-    /// From now on a whole line must come in time, however it trickles in.
-    pub(super) fn expect_command(&mut self) {
-        self.deadline
-            .move_to(Instant::now() + self.context.command_timeout);
-    }
-
-    pub(super) async fn read_commands(&mut self, in_transaction: bool) -> Result<(), End> {
-        self.pace.restart();
-        tokio::select! {
-            biased;
-            () = self.shutdown.as_mut(), if !in_transaction => {
-                Say::ShuttingDown.write(&mut self.out);
-                Err(End::HangUp("shutting down"))
-            }
-            read = self.input.read_command(&mut self.stream) => match read {
-                Ok(0) => Err(End::Gone("client closed the connection")),
-                Ok(_) => Ok(()),
-                Err(_) => Err(End::Gone("connection lost")),
-            },
-            () = self.deadline.passed() => {
-                Say::TooSlow.write(&mut self.out);
-                Err(End::HangUp("command timeout"))
-            }
-        }
-    }
-
-    /// Reads more message data, waiting at most the data timeout, and less from a client that was
-    /// slow before.
-    pub(super) async fn read_data(&mut self) -> Result<(), End> {
-        let begun = Instant::now();
-        self.deadline.move_to(begun + self.pace.left());
-        tokio::select! {
-            biased;
-            read = self.input.read_data(&mut self.stream) => match read {
-                Ok(0) => Err(End::Gone("client closed the connection within the data")),
-                Ok(count) => {
-                    self.pace.received(count, begun.elapsed());
-                    Ok(())
-                }
-                Err(_) => Err(End::Gone("connection lost within the data")),
-            },
-            () = self.deadline.passed() => {
-                Say::TooSlow.write(&mut self.out);
-                Err(End::HangUp("data timeout"))
-            }
-        }
-    }
-
-    /// Appends a reply to what is to be written.
-    pub(super) fn reply(&mut self, write: impl FnOnce(&mut Vec<u8>)) {
-        write(&mut self.out);
-    }
-
-    /// Writes the replies that were gathered.
-    pub(super) async fn flush(&mut self) -> Result<(), End> {
-        if self.out.is_empty() {
-            return Ok(());
-        }
-        // Nearly always the system takes it all at once, and no timer is needed.
-        let Ok(written) = self.stream.try_write(&self.out) else {
-            return Err(End::Gone("connection lost"));
-        };
-        let rest = &self.out[written..];
-        if !rest.is_empty() {
-            let writing = self.stream.write_and_flush(rest);
-            match timeout(self.context.write_timeout, writing).await {
-                Ok(Ok(())) => {}
-                Ok(Err(_)) => return Err(End::Gone("connection lost")),
-                Err(_elapsed) => return Err(End::Gone("client does not read our replies")),
-            }
-        }
-        self.out.clear();
-        Ok(())
-    }
-
-    pub(super) fn tell_rejected(&self, what: RejectedWhat, say: Say) {
-        self.context.events.emit(&Event::Rejected {
-            client: self.client,
-            what,
-            reply: say.line(),
-        });
     }
 }
 

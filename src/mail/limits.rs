@@ -5,8 +5,11 @@ use std::num::NonZeroU32;
 use std::ops::RangeInclusive;
 use std::time::Duration;
 
-/// Longest command line taken, in bytes with CRLF (RFC 5321 4.5.3.1.4 asks for at least 512).
-pub const COMMAND_LINE_BYTES_MAX: usize = 2_048;
+/// Longest command line that can be allowed, in bytes with CRLF.
+pub const COMMAND_LINE_BYTES_MAX: usize = 8_000;
+/// Shortest limit of a command line that can be set, in bytes with CRLF: RFC 5321 4.5.3.1.4 asks for
+/// 512, the extensions on offer (RFC 1870, RFC 3461, RFC 4954, RFC 6152, RFC 6531) for some 680 more.
+pub const COMMAND_LINE_BYTES_MIN: usize = 1_200;
 /// Longest line of a client within an AUTH exchange, in bytes with CRLF (RFC 4954 4).
 pub const AUTH_LINE_BYTES_MAX: usize = 12_288;
 /// A command line that has grown to this many bytes without CRLF ends the session.
@@ -67,9 +70,9 @@ pub const PASSWORD_CHECK_WAIT: Duration = Duration::from_secs(20);
 pub const LINGER_BYTES_MAX: usize = 1024 * 1024;
 /// Received fields at which a message is taken to loop (RFC 5321 6.3 asks for at least 100).
 pub const RECEIVED_FIELDS_MAX: usize = 100;
-/// Longest header section taken, in bytes.
+/// Longest header section that can be allowed, in bytes.
 pub const HEADER_SECTION_BYTES_MAX: usize = 1024 * 1024;
-/// Most fields in a header section.
+/// Most fields in a header section that can be allowed.
 pub const HEADER_FIELDS_MAX: usize = 10_000;
 
 /// Largest body kept inside the database, in bytes; larger ones are files (DESIGN 5.3: above this
@@ -159,8 +162,11 @@ pub const WRITE_TIMEOUT: Duration = Duration::from_secs(60);
 /// Memory that a transaction can come to need for its data, in bytes: what was read and a piece of
 /// the body, whatever the size of the message.
 pub const TRANSACTION_MEMORY_BYTES: u64 = (DATA_READ_BYTES + BODY_PIECE_BYTES) as u64;
+/// Recipients for which a transaction needs no more memory than that; for each so many beyond, as much
+/// again. One takes up to about 2.5 KiB, with its ORCPT and what tells repetitions.
+pub const MEMORY_SHARE_RECIPIENTS: usize = 100;
 
-const _: () = assert!(COMMAND_LINE_BYTES_MAX >= 512);
+const _: () = assert!(COMMAND_LINE_BYTES_MIN >= 512);
 const _: () = assert!(COMMAND_LINE_BYTES_MAX < SESSION_READ_BYTES);
 const _: () = assert!(HOST_LOOKUP_TIMEOUT.as_millis() < ACCESS_DECISION_TIMEOUT.as_millis());
 const _: () = assert!(SESSION_READ_BYTES <= DATA_READ_BYTES);

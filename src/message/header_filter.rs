@@ -6,8 +6,6 @@
 
 use memchr::memchr;
 
-use crate::mail::limits::{HEADER_FIELDS_MAX, HEADER_SECTION_BYTES_MAX};
-
 /// Longest name, with the blanks behind it, that is waited for before a line is taken for text:
 /// no line of RFC 5322 2.1.1 is longer, so neither is a name.
 const FIELD_NAME_BYTES_MAX: usize = 998;
@@ -17,8 +15,9 @@ const FIELD_NAME_BYTES_MAX: usize = 998;
 ///
 /// It holds back at most the beginning of one line, until that line tells what it is; below the
 /// header section it only copies.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub struct HeaderFilter {
+    limits: HeaderLimits,
     place: Place,
     /// The beginning of a line that does not tell yet what it is. Empty unless in `LineStart`.
     held: Vec<u8>,
@@ -27,6 +26,15 @@ pub struct HeaderFilter {
     fields: usize,
     section_bytes: usize,
     facts: HeaderFacts,
+}
+
+/// How much a header section may be.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct HeaderLimits {
+    /// Most octets, line ends included.
+    pub section_bytes_max: usize,
+    /// Most fields.
+    pub fields_max: usize,
 }
 
 /// What a [`HeaderFilter`] found out. The default is what is known about no octets at all.
@@ -41,8 +49,7 @@ pub struct HeaderFacts {
     pub has_message_id: bool,
     /// How many Received fields there are: hops behind us (RFC 5321 6.3).
     pub received: usize,
-    /// Whether the section has more than [`HEADER_SECTION_BYTES_MAX`] octets or more than
-    /// [`HEADER_FIELDS_MAX`] fields.
+    /// Whether the section is more than its [`HeaderLimits`] allow.
     pub over_limits: bool,
 }
 
@@ -66,8 +73,16 @@ enum FieldFate {
 impl HeaderFilter {
     /// At the first octet of a message.
     #[must_use]
-    pub fn new() -> HeaderFilter {
-        HeaderFilter::default()
+    pub fn new(limits: HeaderLimits) -> HeaderFilter {
+        HeaderFilter {
+            limits,
+            place: Place::default(),
+            held: Vec::new(),
+            field: None,
+            fields: 0,
+            section_bytes: 0,
+            facts: HeaderFacts::default(),
+        }
     }
 
     /// Takes the next octets and appends to `out` what is kept of them, and of those held back.
@@ -89,8 +104,8 @@ impl HeaderFilter {
     pub fn finish(self, out: &mut Vec<u8>) -> HeaderFacts {
         out.extend_from_slice(&self.held);
         HeaderFacts {
-            over_limits: self.section_bytes > HEADER_SECTION_BYTES_MAX
-                || self.fields > HEADER_FIELDS_MAX,
+            over_limits: self.section_bytes > self.limits.section_bytes_max
+                || self.fields > self.limits.fields_max,
             ..self.facts
         }
     }
@@ -229,9 +244,14 @@ mod tests {
 
     use super::*;
 
+    const LIMITS: HeaderLimits = HeaderLimits {
+        section_bytes_max: 100_000,
+        fields_max: 300,
+    };
+
     fn filter(octets: &[u8], piece: usize) -> (Vec<u8>, HeaderFacts) {
         let mut out = Vec::new();
-        let mut filter = HeaderFilter::new();
+        let mut filter = HeaderFilter::new(LIMITS);
         for piece in octets.chunks(piece) {
             filter.feed(piece, &mut out);
             assert!(filter.held.len() <= FIELD_NAME_BYTES_MAX);
@@ -326,14 +346,14 @@ mod tests {
             assert_eq!(out, octets.as_bytes());
             assert_eq!(facts.over_limits, want);
         }
-        let line = format!("a: {}\r\n", "x".repeat(HEADER_SECTION_BYTES_MAX - 5));
+        let line = format!("a: {}\r\n", "x".repeat(LIMITS.section_bytes_max - 5));
         check(&line, false);
         check(&format!("{line}\r\n{line}"), false);
         check(&format!("b{line}"), true);
-        check(&"a:\r\n".repeat(HEADER_FIELDS_MAX), false);
-        check(&"a:\r\n".repeat(HEADER_FIELDS_MAX + 1), true);
+        check(&"a:\r\n".repeat(LIMITS.fields_max), false);
+        check(&"a:\r\n".repeat(LIMITS.fields_max + 1), true);
         check(
-            &format!("a:\r\n\r\n{}", "a:\r\n".repeat(HEADER_FIELDS_MAX + 1)),
+            &format!("a:\r\n\r\n{}", "a:\r\n".repeat(LIMITS.fields_max + 1)),
             false,
         );
     }
@@ -394,7 +414,7 @@ mod tests {
             cuts in prop::collection::vec(0usize..64, 0..8),
         ) {
             let whole = filter(&octets, usize::MAX);
-            let (mut out, mut filter, mut rest) = (Vec::new(), HeaderFilter::new(), &octets[..]);
+            let (mut out, mut filter, mut rest) = (Vec::new(), HeaderFilter::new(LIMITS), &octets[..]);
             for cut in cuts {
                 let (piece, behind) = rest.split_at(cut.min(rest.len()));
                 filter.feed(piece, &mut out);

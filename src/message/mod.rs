@@ -15,7 +15,7 @@ mod header_filter;
 mod report;
 mod trace;
 
-pub use header_filter::{HeaderFacts, HeaderFilter, header_section};
+pub use header_filter::{HeaderFacts, HeaderFilter, HeaderLimits, header_section};
 pub use report::{
     Fate, LineLengths, ReportFacts, ReportFrame, Reported, Returned, delivery_report,
 };

@@ -1,6 +1,7 @@
 //! Events as log lines, through `tracing`. Lines are written by a thread of their own: a slow
 //! reader of our log costs lines, never mail.
 
+use std::fmt::{self, Display, Write as _};
 use std::io::{self, BufWriter, Write};
 use std::time::Duration;
 
@@ -9,7 +10,7 @@ use tracing_appender::non_blocking::{NonBlockingBuilder, WorkerGuard};
 use tracing_subscriber::EnvFilter;
 
 use crate::config::{LogConfig, LogFormat};
-use crate::mail::{Client, RecipientState};
+use crate::mail::{Client, Message, RecipientState};
 
 use super::event::Event;
 use super::logfmt::Logfmt;
@@ -80,8 +81,43 @@ impl<W: Write> Write for Gathering<W> {
     }
 }
 
-/// One line for one event. Message texts are constant; what varies is in fields.
+/// One line for one event. Message texts are constant; what varies is in fields. This list is the
+/// one that a new event must stand in; the functions below each take what it sends them.
 pub(super) fn write(event: &Event<'_>) {
+    match event {
+        Event::Started { .. }
+        | Event::Listening { .. }
+        | Event::NotListening { .. }
+        | Event::CertificateReloaded { .. }
+        | Event::Warning { .. }
+        | Event::Alarm { .. }
+        | Event::Stopping { .. }
+        | Event::StillWaiting { .. }
+        | Event::Stopped { .. } => of_process(event),
+        Event::ClientRefused { .. }
+        | Event::SessionStarted { .. }
+        | Event::SessionEnded { .. }
+        | Event::TlsStarted { .. }
+        | Event::TlsFailed { .. }
+        | Event::AuthSucceeded { .. }
+        | Event::AuthFailed { .. }
+        | Event::Rejected { .. } => of_client(event),
+        Event::Accepted { .. }
+        | Event::Attempted { .. }
+        | Event::PossibleDuplicate { .. }
+        | Event::Expired { .. }
+        | Event::ReportQueued { .. }
+        | Event::ReportDropped { .. }
+        | Event::Removed { .. } => of_mail(event),
+        Event::Quarantined { .. }
+        | Event::Migrated { .. }
+        | Event::Recovered { .. }
+        | Event::DestinationTrouble { .. } => of_store(event),
+    }
+}
+
+/// The process: its start, its sockets, its end, and what an operator should know.
+fn of_process(event: &Event<'_>) {
     match *event {
         Event::Started {
             version,
@@ -103,13 +139,35 @@ pub(super) fn write(event: &Event<'_>) {
         } => {
             error!(event = "not_listening", %address, what, error, "port can't be had, going on without it");
         }
+        Event::CertificateReloaded { path } => {
+            info!(event = "certificate_reloaded", path = %path.display(), "changed TLS certificate in use");
+        }
         Event::Warning { what, todo } => warn!(event = "warning", todo, "{what}"),
         Event::Alarm { what, todo } => error!(event = "alarm", todo, "{what}"),
+        Event::Stopping { why } => info!(event = "stopping", why, "stopping"),
+        Event::StillWaiting { what, count } => {
+            info!(event = "still_waiting", what, count, "still waiting")
+        }
+        Event::Stopped { clean } => info!(event = "stopped", clean, "stopped"),
+        _ => debug_assert!(false, "not of this group: {event:?}"),
+    }
+}
+
+/// Clients and their sessions.
+fn of_client(event: &Event<'_>) {
+    match *event {
         Event::ClientRefused { client, reply } => {
             info!(event = "client_refused", %client, reply, "client refused");
         }
         Event::SessionStarted { client } => {
             debug!(event = "session_started", %client, "client connected")
+        }
+        Event::SessionEnded {
+            client,
+            messages,
+            why,
+        } => {
+            debug!(event = "session_ended", %client, messages, why, "session ended");
         }
         Event::TlsStarted {
             client,
@@ -119,23 +177,6 @@ pub(super) fn write(event: &Event<'_>) {
         } => debug!(event = "tls_started", %client, version, cipher, resumed, "TLS begins"),
         Event::TlsFailed { client, error } => {
             info!(event = "tls_failed", %client, error, "TLS handshake failed");
-        }
-        Event::CertificateReloaded { path } => {
-            info!(event = "certificate_reloaded", path = %path.display(), "changed TLS certificate in use");
-        }
-        Event::SessionEnded {
-            client,
-            messages,
-            why,
-        } => {
-            debug!(event = "session_ended", %client, messages, why, "session ended");
-        }
-        Event::Rejected {
-            client,
-            what,
-            reply,
-        } => {
-            info!(event = "rejected", %client, what = what.as_str(), reply, "rejected");
         }
         Event::AuthSucceeded {
             client,
@@ -152,30 +193,25 @@ pub(super) fn write(event: &Event<'_>) {
         } => {
             info!(event = "auth_failed", %client, mechanism, user, reply, "authentication failed");
         }
+        Event::Rejected {
+            client,
+            what,
+            reply,
+        } => {
+            info!(event = "rejected", %client, what = what.as_str(), reply, "rejected");
+        }
+        _ => debug_assert!(false, "not of this group: {event:?}"),
+    }
+}
+
+/// What became of messages, one fact each.
+fn of_mail(event: &Event<'_>) {
+    match *event {
         Event::Accepted {
             message,
             recipients,
             commit,
-        } => {
-            let (client, helo, tls) = match &message.client {
-                Client::Smtp {
-                    address, helo, tls, ..
-                } => (Some(*address), &**helo, tls.as_ref()),
-                Client::Local => (None, "local", None),
-            };
-            info!(
-                event = "accepted",
-                queue_id = %message.id,
-                from = %message.envelope.reverse_path,
-                recipients,
-                size = message.size(),
-                client = client.map(tracing::field::display),
-                helo,
-                tls = tls.map(|tls| &*tls.version),
-                commit_us = micros(commit),
-                "message accepted"
-            );
-        }
+        } => accepted(message, recipients, commit),
         Event::Attempted {
             id,
             after,
@@ -201,7 +237,7 @@ pub(super) fn write(event: &Event<'_>) {
             info!(
                 event = name,
                 queue_id = %id,
-                rcpt = %after.address,
+                rcpt = %Shown(&after.address),
                 remote,
                 dsn = %answer.status,
                 reply = %answer.words(),
@@ -233,11 +269,11 @@ pub(super) fn write(event: &Event<'_>) {
             "a connection to a remote host has ended"
         ),
         Event::PossibleDuplicate { id, to, remote } => warn!(
-            event = "possible_duplicate", queue_id = %id, rcpt = %to, remote,
+            event = "possible_duplicate", queue_id = %id, rcpt = %Shown(to), remote,
             "the remote may have it, but its answer was lost; it will be sent again"
         ),
         Event::Expired { id, recipient } => {
-            info!(event = "expired", queue_id = %id, rcpt = %recipient.address, attempt = recipient.attempts, "lifetime over");
+            info!(event = "expired", queue_id = %id, rcpt = %Shown(&recipient.address), attempt = recipient.attempts, "lifetime over");
         }
         Event::ReportQueued {
             id,
@@ -245,12 +281,19 @@ pub(super) fn write(event: &Event<'_>) {
             to,
             recipients,
         } => {
-            info!(event = "report_queued", queue_id = %id, about = %about, rcpt = %to, recipients, "report to the sender queued");
+            info!(event = "report_queued", queue_id = %id, about = %about, rcpt = %Shown(to), recipients, "report to the sender queued");
         }
         Event::ReportDropped { about, why } => {
             info!(event = "report_dropped", queue_id = %about, why, "no report is sent");
         }
         Event::Removed { id } => debug!(event = "removed", queue_id = %id, "message over, removed"),
+        _ => debug_assert!(false, "not of this group: {event:?}"),
+    }
+}
+
+/// The state of the queue.
+fn of_store(event: &Event<'_>) {
+    match *event {
         Event::Quarantined { id, what } => error!(
             event = "quarantined",
             queue_id = id.map(tracing::field::display),
@@ -272,14 +315,84 @@ pub(super) fn write(event: &Event<'_>) {
         Event::DestinationTrouble { destination, error } => {
             warn!(event = "destination_trouble", %destination, error, "work of a destination can't be read now");
         }
-        Event::Stopping { why } => info!(event = "stopping", why, "stopping"),
-        Event::StillWaiting { what, count } => {
-            info!(event = "still_waiting", what, count, "still waiting")
-        }
-        Event::Stopped { clean } => info!(event = "stopped", clean, "stopped"),
+        _ => debug_assert!(false, "not of this group: {event:?}"),
     }
+}
+
+fn accepted(message: &Message, recipients: usize, commit: Duration) {
+    let (client, helo, tls) = match &message.client {
+        Client::Smtp {
+            address, helo, tls, ..
+        } => (Some(*address), &**helo, tls.as_ref()),
+        Client::Local => (None, "local", None),
+    };
+    info!(
+        event = "accepted",
+        queue_id = %message.id,
+        from = %Shown(&message.envelope.reverse_path),
+        recipients,
+        size = message.size(),
+        client = client.map(tracing::field::display),
+        helo,
+        tls = tls.map(|tls| &*tls.version),
+        commit_us = micros(commit),
+        "message accepted"
+    );
+}
+
+/// What others chose, such as addresses: a control, or what a viewer takes for the end of a line or for
+/// another direction of the text, is escaped. `smtp` keeps those of ASCII out, SMTPUTF8 has more.
+struct Shown<T>(T);
+
+impl<T: Display> Display for Shown<T> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(Escaping(f), "{}", self.0)
+    }
+}
+
+struct Escaping<'a, 'b>(&'a mut fmt::Formatter<'b>);
+
+impl fmt::Write for Escaping<'_, '_> {
+    fn write_str(&mut self, text: &str) -> fmt::Result {
+        for character in text.chars() {
+            if is_deceptive(character) {
+                write!(self.0, "{}", character.escape_unicode())?;
+            } else {
+                self.0.write_char(character)?;
+            }
+        }
+        Ok(())
+    }
+}
+
+fn is_deceptive(character: char) -> bool {
+    let marks = [
+        '\u{200e}'..='\u{200f}',
+        '\u{2028}'..='\u{202e}',
+        '\u{2066}'..='\u{2069}',
+    ];
+    character.is_control() || marks.iter().any(|marks| marks.contains(&character))
 }
 
 fn micros(span: Duration) -> u64 {
     u64::try_from(span.as_micros()).unwrap_or(u64::MAX)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_address_is_text_in_the_log_and_nothing_else() {
+        // "Always (d)"
+        for (address, want) in [
+            ("ann@gp.test", "ann@gp.test"),
+            ("\"a b\"@b\u{fc}cher.test", "\"a b\"@b\u{fc}cher.test"),
+            ("a\u{9b}31m@gp.test", r"a\u{9b}31m@gp.test"),
+            ("\u{85}\u{2028}@gp.test", r"\u{85}\u{2028}@gp.test"),
+            ("\u{202e}\u{2066}@gp.test", r"\u{202e}\u{2066}@gp.test"),
+        ] {
+            assert_eq!(Shown(address).to_string(), want);
+        }
+    }
 }

@@ -6,12 +6,24 @@
 
 use memchr::{memchr, memchr_iter};
 
+/// How much of message data is taken, however they come.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct DataLimits {
+    /// Largest message, in bytes, unstuffed and without the end.
+    pub message_bytes_max: u64,
+    /// Longest line, in bytes, unstuffed and with its CRLF (RFC 5321 4.5.3.1.6); `None`: any.
+    pub line_bytes_max: Option<u64>,
+}
+
 /// Reads the data of one message. Keeps a few octets of state, whatever the size of the message.
 #[derive(Clone, Debug)]
 pub struct DataDecoder {
     at: At,
+    limits: DataLimits,
     bytes: u64,
-    bytes_max: u64,
+    /// Of the line that is being read.
+    line_bytes: u64,
+    long_line: bool,
     crs: u64,
     crlfs: u64,
     bare_lf: bool,
@@ -36,6 +48,8 @@ pub enum DataFault {
     BareLineEnd,
     /// It is larger than we take.
     TooLarge,
+    /// One of its lines is longer than we take.
+    LineTooLong,
 }
 
 /// What the last octets were, as far as it matters for the next.
@@ -54,13 +68,15 @@ enum At {
 }
 
 impl DataDecoder {
-    /// For a message of at most `bytes_max`, unstuffed and without the end.
+    /// At the first octet behind DATA.
     #[must_use]
-    pub fn new(bytes_max: u64) -> DataDecoder {
+    pub fn new(limits: DataLimits) -> DataDecoder {
         DataDecoder {
             at: At::LineStart,
+            limits,
             bytes: 0,
-            bytes_max,
+            line_bytes: 0,
+            long_line: false,
             crs: 0,
             crlfs: 0,
             bare_lf: false,
@@ -104,6 +120,7 @@ impl DataDecoder {
                     }
                     Some(_) => {
                         self.give(b"\r", &mut keep);
+                        self.line_goes_on(1);
                         self.at = At::Text;
                     }
                 },
@@ -114,6 +131,7 @@ impl DataDecoder {
                             Some(_) => At::Text,
                             None => self.at,
                         };
+                        self.line_goes_on(input.len() - next);
                         next = input.len();
                         break false;
                     };
@@ -121,8 +139,10 @@ impl DataDecoder {
                         Some(before) => input[before] == b'\r',
                         None => self.at == At::Cr,
                     };
+                    self.line_goes_on(lf + 1 - next);
                     next = lf + 1;
                     if after_cr {
+                        self.line_bytes = 0;
                         self.crlfs += 1;
                         self.at = At::LineStart;
                     } else {
@@ -146,8 +166,10 @@ impl DataDecoder {
             Some(DataFault::Nul)
         } else if self.bare_lf || self.crs != self.crlfs {
             Some(DataFault::BareLineEnd)
-        } else if self.bytes > self.bytes_max {
+        } else if self.bytes > self.limits.message_bytes_max {
             Some(DataFault::TooLarge)
+        } else if self.long_line {
+            Some(DataFault::LineTooLong)
         } else {
             None
         }
@@ -157,13 +179,19 @@ impl DataDecoder {
     /// given out then.
     #[must_use]
     pub fn is_unfit(&self) -> bool {
-        self.nul || self.bare_lf || self.bytes > self.bytes_max
+        self.nul || self.bare_lf || self.long_line || self.bytes > self.limits.message_bytes_max
     }
 
     /// Octets of the message so far, whether or not they were given out.
     #[must_use]
     pub fn bytes(&self) -> u64 {
         self.bytes
+    }
+
+    fn line_goes_on(&mut self, bytes: usize) {
+        self.line_bytes = self.line_bytes.saturating_add(bytes as u64);
+        let longest = self.limits.line_bytes_max.unwrap_or(u64::MAX);
+        self.long_line |= self.line_bytes > longest;
     }
 
     fn give(&mut self, piece: &[u8], keep: &mut impl FnMut(&[u8])) {
@@ -195,7 +223,18 @@ mod tests {
 
     /// Reads `input` in pieces of `step` octets, as a session would.
     fn read(input: &[u8], step: usize, bytes_max: u64) -> Read {
-        let mut decoder = DataDecoder::new(bytes_max);
+        read_within(limits(bytes_max, None), input, step)
+    }
+
+    fn limits(message_bytes_max: u64, line_bytes_max: Option<u64>) -> DataLimits {
+        DataLimits {
+            message_bytes_max,
+            line_bytes_max,
+        }
+    }
+
+    fn read_within(limits: DataLimits, input: &[u8], step: usize) -> Read {
+        let mut decoder = DataDecoder::new(limits);
         let (mut text, mut used, mut ended) = (Vec::new(), 0, false);
         for piece in input.chunks(step) {
             let decoded = decoder.decode(piece, |kept| text.extend_from_slice(kept));
@@ -332,8 +371,32 @@ mod tests {
     }
 
     #[test]
+    fn lines_are_counted_unstuffed_and_with_their_end() {
+        #[track_caller]
+        fn check(input: &[u8], want: Option<DataFault>) {
+            for step in [1, 2, 3, WHOLE] {
+                let read = read_within(limits(40, Some(6)), input, step);
+                assert_eq!((read.fault, read.ended), (want, true), "{step}");
+            }
+        }
+        let long = Some(DataFault::LineTooLong);
+        check(b".\r\n", None);
+        check(b"1234\r\n1234\r\n.\r\n", None);
+        check(b"12345\r\n.\r\n", long);
+        check(b"1\r\n12345\r\n2\r\n.\r\n", long);
+        check(b"..234\r\n.\r\n", None);
+        check(b"..2345\r\n.\r\n", long);
+        check(b"12345678\r\n12\r\n.\r\n", long);
+        // What is worse is told first.
+        check(b"12345\n\r\n.\r\n", Some(DataFault::BareLineEnd));
+        check(b".\r12345\r\n.\r\n", Some(DataFault::BareLineEnd));
+        let large = [&b"12345\r\n".repeat(7)[..], b".\r\n"].concat();
+        check(&large, Some(DataFault::TooLarge));
+    }
+
+    #[test]
     fn nothing_is_kept_beyond_the_limit() {
-        let mut decoder = DataDecoder::new(100);
+        let mut decoder = DataDecoder::new(limits(100, None));
         let mut kept = 0;
         for _ in 0..1000 {
             decoder.decode(&[b'x'; 64], |piece| kept += piece.len());

@@ -43,6 +43,7 @@
 //! | exactly these data | `c.up_to_data(&mail().to("a@b")).await;` `c.send_octets("x\r\n.\r\n").await;` `c.read_reply().await.expect(250);` |
 //! | segments | `c.send_octets(...)` one · `c.send_each_octet(...)` · `c.send_pieces(random.cut(...))` · `c.pipeline([...])` |
 //! | how it ends | `c.expect_closed().await` · `c.in_sync().await` · `c.half_close().await` · `c.reset()` |
+//! | a program on a terminal | `let mut t = world.relay().on_a_terminal(["auth", "hash"]);` `t.shows("Password: ").await;` `t.types("x");` |
 //! | a relay that may die meanwhile | `world.client().try_send(mail().to("a@b")).await` is `None` without a last reply |
 //! | the message as it came | `mx.message().await`: `.header`, `.body()`, `.trace()`, `.report()`, `.transaction.wire` |
 //! | a bounce | `home.message().await.report().says("bob@example.net", "failed", "5.1.1")` |
@@ -99,6 +100,7 @@ mod scram;
 mod stuffing;
 mod submission;
 mod task;
+mod terminal;
 mod timeline;
 mod tls;
 mod wire;
@@ -126,6 +128,7 @@ pub use self::report::{Part, Report};
 pub use self::scram::Scram;
 pub use self::stuffing::{stuffed, unstuffed};
 pub use self::submission::Submission;
+pub use self::terminal::Terminal;
 pub use self::timeline::visible;
 pub use self::tls::{Ca, Certificate};
 pub use self::world::{Setup, World};

@@ -19,6 +19,7 @@ use tokio::task::JoinHandle;
 use super::deadline::{Here, deadline, within};
 use super::http::{self, HttpAnswer};
 use super::log::{Line, Log};
+use super::terminal::Terminal;
 use super::timeline::Timeline;
 
 /// Pause between two looks whether the relay answers already.
@@ -199,6 +200,13 @@ impl Relay {
         arguments: impl IntoIterator<Item = &'a str>,
     ) -> impl Future<Output = Output> {
         self.run_with_input(arguments, "")
+    }
+
+    /// Starts the program on a terminal of its own.
+    pub fn on_a_terminal<'a>(&self, arguments: impl IntoIterator<Item = &'a str>) -> Terminal {
+        let mut command = self.command();
+        command.args(arguments);
+        Terminal::start(command)
     }
 
     /// As [`Relay::run`], with something on standard input: a few lines.

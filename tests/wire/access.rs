@@ -142,6 +142,31 @@ async fn a_host_that_can_not_be_looked_up_is_put_off_and_holds_up_nobody() {
 }
 
 #[tokio::test]
+async fn a_host_that_may_be_allowed_is_not_refused_for_good_as_a_stranger() {
+    // W-1.07, W-9.13
+    let world = world_with_host("app.test").await;
+    let relay = world.relay();
+    relay.set("SMTP_ALLOW_NETWORKS", "127.0.0.1");
+    relay.set("SMTP_AUTH_ANYWHERE", "true");
+    relay.set("SMTP_AUTH_USERS", "ann:secret");
+    relay.set("SMTP_AUTH_INSECURE", "true");
+    world.dns().troubles_all("app.test", Trouble::ServFail);
+    relay.start().await;
+    let mut client = world.client().from("127.0.0.7").session().await;
+    client
+        .cmd("MAIL FROM:<a@gp.test>")
+        .await
+        .expect("451 4.4.3");
+    client.send_octets("BDAT 6 LAST\r\nQUIT\r\n").await;
+    client.read_reply().await.expect("451 4.4.3");
+    client
+        .cmd("AUTH PLAIN AGFubgBzZWNyZXQ=")
+        .await
+        .expect("235 2.7.0");
+    client.cmd("MAIL FROM:<a@gp.test>").await.expect(250);
+}
+
+#[tokio::test]
 async fn a_host_whose_name_does_not_exist_is_refused() {
     // W-1.07
     let world = world_with_host("gone.test").await;

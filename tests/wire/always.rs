@@ -316,6 +316,10 @@ async fn no_control_of_a_peer_gets_into_what_we_say() {
     {
         assert!(is_clean_ascii(&field.octets), "{field:?}");
     }
+    for line in world.log().lines() {
+        let mut octets = line.text.chars();
+        assert!(!octets.any(|c| controls.contains(&c)), "{}", line.text);
+    }
 }
 
 /// Where a remote host can misbehave.

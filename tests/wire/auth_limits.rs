@@ -53,10 +53,8 @@ async fn the_third_failure_ends_the_session() {
     }
 }
 
-#[tokio::test]
-async fn an_address_that_failed_too_often_waits_and_others_do_not() {
-    // W-9.10
-    let world = with_users("ann:secret").await;
+/// As 127.0.0.7.
+async fn fail_up_to_the_cap(world: &World) {
     let sessions = (0..10).map(|_| async {
         let mut client = world.client().from("127.0.0.7").session().await;
         for _ in 0..2 {
@@ -68,6 +66,13 @@ async fn an_address_that_failed_too_often_waits_and_others_do_not() {
         client.quit().await;
     });
     join_all(sessions).await;
+}
+
+#[tokio::test]
+async fn an_address_that_failed_too_often_waits_and_others_do_not() {
+    // W-9.10
+    let world = with_users("ann:secret").await;
+    fail_up_to_the_cap(&world).await;
     let mut client = world.client().from("127.0.0.7").session().await;
     for _ in 0..4 {
         client
@@ -81,6 +86,29 @@ async fn an_address_that_failed_too_often_waits_and_others_do_not() {
         .cmd(&format!("AUTH PLAIN {ANN}"))
         .await
         .expect("235 2.7.0");
+}
+
+#[tokio::test]
+async fn an_exchange_begun_before_the_cap_does_not_go_on_behind_it() {
+    // W-9.10
+    let world = with_users("ann:secret").await;
+    let dial = || world.client().from("127.0.0.7");
+    let mut begun = dial().session().await;
+    begun.cmd("AUTH PLAIN").await.expect(334);
+    let mut scram = dial().session().await;
+    let first = STANDARD.encode("n,,n=ann,r=clientnonce");
+    let challenge = scram.cmd(&format!("AUTH SCRAM-SHA-256 {first}")).await;
+    challenge.expect(334);
+    fail_up_to_the_cap(&world).await;
+    begun.cmd(ANN).await.expect("454 4.7.0");
+    begun.in_sync().await;
+    // Nothing is told about a proof, be it right.
+    let last = STANDARD.encode(format!(
+        "c=biws,r=clientnonce,p={}",
+        STANDARD.encode([0; 32])
+    ));
+    scram.cmd(&last).await.expect("454 4.7.0");
+    scram.in_sync().await;
 }
 
 #[tokio::test]

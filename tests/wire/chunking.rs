@@ -307,6 +307,31 @@ async fn what_data_would_refuse_is_refused_in_chunks() {
 }
 
 #[tokio::test]
+async fn limits_that_were_set_hold_for_chunks_too() {
+    // W-5.17, W-10.08
+    let world = World::setup()
+        .set("SMTP_MAX_LINE_LENGTH", "1000")
+        .set("SMTP_MAX_HEADER_SIZE", "16 KiB")
+        .set("SMTP_MAX_HEADER_FIELDS", "100")
+        .set("SMTP_MODE", "hold")
+        .await;
+    let mut client = world.client().session().await;
+    let long = format!("Subject: x\r\n\r\n{}\r\n", "x".repeat(999));
+    for (parameters, message, wanted) in [
+        ("", long.clone(), "500 5.5.2"),
+        (" BODY=BINARYMIME", long, "250 2.0.0"), // has no lines
+        ("", "X: y\r\n".repeat(101), "552 5.3.4"),
+        ("", format!("X: {}", " y\r\n".repeat(5_000)), "552 5.3.4"),
+    ] {
+        let (first, second) = message.split_at(message.len() / 2);
+        envelope(&mut client, parameters).await;
+        let said = chunked(&mut client, &[first, second]).await;
+        said.expect(wanted);
+        client.in_sync().await;
+    }
+}
+
+#[tokio::test]
 async fn a_binary_message_is_taken_in_chunks_only_and_arrives_as_it_came() {
     // W-10.08, W-17.05
     let world = World::new().await;

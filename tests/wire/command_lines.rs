@@ -39,6 +39,22 @@ async fn a_line_may_have_2048_octets_and_a_longer_one_is_thrown_away() {
 }
 
 #[tokio::test]
+async fn the_length_of_a_line_can_be_set() {
+    // W-2.24
+    for length in [1_200, 8_000] {
+        let setup = World::setup().set("SMTP_MAX_COMMAND_LENGTH", &length.to_string());
+        let world = setup.await;
+        let mut client = world.client().session().await;
+        for (octets, wanted) in [(length, "250 2.0.0"), (length + 1, "500 5.5.2")] {
+            let line = format!("NOOP {}\r\n", "x".repeat(octets - "NOOP \r\n".len()));
+            client.send_octets(&line).await;
+            client.read_reply().await.expect(wanted);
+            client.in_sync().await;
+        }
+    }
+}
+
+#[tokio::test]
 async fn a_line_without_end_ends_the_session() {
     // W-2.25
     let world = World::new().await;

@@ -211,6 +211,45 @@ async fn a_header_section_beyond_its_limits_is_refused_and_a_body_is_not() {
 }
 
 #[tokio::test]
+async fn the_limits_of_a_header_section_can_be_set() {
+    // W-5.17
+    let world = World::setup()
+        .set("SMTP_MAX_HEADER_SIZE", "16 KiB")
+        .set("SMTP_MAX_HEADER_FIELDS", "100")
+        .set("SMTP_MODE", "hold")
+        .await;
+    let mut client = world.client().session().await;
+    let many = |count| b"X: y\r\n".repeat(count);
+    let long = |octets: usize| [b"X: ", &b"y".repeat(octets - 5)[..], b"\r\n"].concat();
+    for (fits, too_much) in [(many(100), many(101)), (long(16_384), long(16_385))] {
+        let with_text = |header: Vec<u8>| to_dest().raw([&header[..], b"\r\nx\r\n"].concat());
+        client.send(with_text(fits)).await.accepted();
+        client.send(with_text(too_much)).await.refused("552 5.3.4");
+        client.in_sync().await;
+    }
+}
+
+#[tokio::test]
+async fn a_limit_of_lines_can_be_set() {
+    // W-5.09, W-5.17
+    let world = World::setup().set("SMTP_MAX_LINE_LENGTH", "1000").await;
+    let mx = world.remote("dest.test").await;
+    let mut client = world.client().session().await;
+    let message = |first: &str, length: usize| {
+        let rest = "x".repeat(length - 2 - first.len());
+        format!("Subject: x\r\n\r\n{first}{rest}\r\nlast\r\n").into_bytes()
+    };
+    for first in ["x", "."] {
+        let longest = message(first, 1_000); // the dot that is doubled on the way does not count
+        client.send(to_dest().raw(&longest)).await.accepted();
+        mx.message().await.arrived_as(longest);
+        let refused = client.send(to_dest().raw(message(first, 1_001))).await;
+        refused.refused("500 5.5.2");
+        client.in_sync().await;
+    }
+}
+
+#[tokio::test]
 async fn any_cut_through_the_end_gives_the_same() {
     // W-5.15
     let world = World::new().await;

@@ -63,6 +63,46 @@ async fn who_is_not_allowed_is_left_without_a_word() {
 }
 
 #[tokio::test]
+async fn behind_a_proxy_the_header_comes_in_clear_and_then_the_handshake() {
+    // W-8.07, W-12.07
+    const PROXY: &str = "127.0.0.9";
+    let world = World::setup()
+        .with_tls()
+        .set("SMTP_PROXY_NETWORKS", PROXY)
+        .set("SMTP_ALLOW_NETWORKS", "127.0.0.1,::1,192.0.2.0/28")
+        .set("SMTP_COMMAND_TIMEOUT", "2s")
+        .await;
+    let mx = world.remote("dest.test").await;
+    let dial = || world.client().from(PROXY).port(world.tls_port());
+
+    let mut client = dial().connect().await;
+    client
+        .send_octets("PROXY TCP4 192.0.2.1 127.0.0.1 40000 465\r\n")
+        .await;
+    let secured = client.handshake(world.ca().client(), "gp.test").await;
+    secured.expect("a handshake");
+    client.read_reply().await.expect(220);
+    client.cmd("EHLO client.test").await.expect(250);
+    client.send(mail().to("bob@dest.test")).await.accepted();
+    let trace = mx.message().await.trace();
+    assert_eq!((&*trace.with, &*trace.client), ("ESMTPS", "[192.0.2.1]"));
+    client.quit().await;
+
+    // Who is behind it decides, and is told nothing in clear.
+    let mut stranger = dial().connect().await;
+    stranger
+        .send_octets("PROXY TCP4 192.0.2.77 127.0.0.1 40000 465\r\n")
+        .await;
+    stranger.expect_closed().await;
+
+    // A handshake is no header, and a header inside TLS comes too late.
+    let mut bare = dial().lenient().connect().await;
+    let secured = bare.handshake(world.ca().client(), "gp.test").await;
+    secured.expect_err("no handshake");
+    world.takes_and_delivers_a_mail().await;
+}
+
+#[tokio::test]
 async fn sessions_there_are_told_of_a_shutdown_inside_tls() {
     // W-8.07, W-1.11
     let world = World::setup().with_tls().await;

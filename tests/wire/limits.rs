@@ -7,7 +7,7 @@ use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpStream;
 use tokio::net::tcp::OwnedReadHalf;
 
-use crate::support::{Line, World, mail, within};
+use crate::support::{Client, Line, World, mail, within};
 
 #[tokio::test]
 async fn a_connection_has_so_many_transactions_as_ehlo_says() {
@@ -299,6 +299,49 @@ async fn over_the_memory_budget_mail_is_put_off_at_mail_and_nothing_else_is() {
         .expect("452 4.3.1");
     other.quit().await;
     further.cmd("MAIL FROM:<ann@gp.test>").await.expect(250);
+}
+
+#[tokio::test]
+async fn many_recipients_take_of_the_memory_budget_too() {
+    // W-12.05: the budget has room for three transactions, or for 300 recipients of one
+    let world = World::setup()
+        .set("SMTP_MEMORY_BUDGET", "1MiB")
+        .set("SMTP_MODE", "hold")
+        .await;
+    let mut client = world.client().session().await;
+    client.cmd("MAIL FROM:<ann@gp.test>").await.expect(250);
+    let names = async |client: &mut Client, numbers: std::ops::Range<u32>| {
+        for number in numbers {
+            let command = format!("RCPT TO:<r{number}@dest.test>");
+            client.cmd(&command).await.expect("250 2.1.5");
+        }
+    };
+    names(&mut client, 0..100).await;
+    let mut other = world.client().session().await;
+    other.cmd("MAIL FROM:<ann@gp.test>").await.expect(250);
+    names(&mut client, 100..200).await;
+    let further = "RCPT TO:<further@dest.test>";
+    client.cmd(further).await.expect("452 4.3.1");
+    other.cmd("RSET").await.expect(250);
+    names(&mut client, 200..300).await;
+    client.cmd(further).await.expect("452 4.3.1");
+    let from = "MAIL FROM:<ann@gp.test>";
+    other.cmd(from).await.expect("452 4.3.1");
+    // Those before have their mail, and all the shares come back.
+    client.cmd("DATA").await.expect(354);
+    client.send_octets("Subject: x\r\n\r\nx\r\n.\r\n").await;
+    client.read_reply().await.expect("250 2.0.0");
+    for _ in 0..3 {
+        let mut client = world.client().session().await;
+        client.cmd(from).await.expect(250);
+        client.quit().await;
+    }
+    let mut open = Vec::new();
+    for wanted in ["250", "250", "250", "452 4.3.1"] {
+        let mut client = world.client().session().await;
+        client.cmd(from).await.expect(wanted);
+        open.push(client);
+    }
 }
 
 #[tokio::test]

@@ -8,8 +8,10 @@ pub trait Allowance {
     /// Whether one more message may be begun, or what to say instead.
     fn message(&mut self) -> Result<(), Say>;
 
-    /// Whether one more recipient may be named, or what to say instead.
-    fn recipient(&mut self) -> Result<(), Say> {
+    /// Whether one more recipient may be named besides these `others` of the transaction, or what to
+    /// say instead.
+    fn recipient(&mut self, others: usize) -> Result<(), Say> {
+        let _ = others; // nothing else matters
         Ok(())
     }
 }

@@ -1,7 +1,7 @@
 //! What BDAT asks for (RFC 3030 2).
 
 use super::reply::Say;
-use super::session::Submission;
+use super::submission::Submission;
 
 /// A chunk: so many octets follow the command line, whatever is done with them.
 #[derive(Debug)]

@@ -3,7 +3,7 @@
 use crate::mail::{EnvelopeId, Notify, OriginalRecipient, Ret};
 use crate::smtp::{orcpt, xtext};
 
-use super::parameters::ParameterFault;
+use super::parameter_fault::ParameterFault;
 
 /// `RET=FULL` or `RET=HDRS`.
 pub(super) fn ret(value: Option<&[u8]>) -> Result<Ret, ParameterFault> {

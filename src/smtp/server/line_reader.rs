@@ -3,11 +3,12 @@
 
 use memchr::{memchr, memchr2};
 
-use crate::mail::limits::{COMMAND_FLOOD_BYTES_MAX, COMMAND_LINE_BYTES_MAX};
+use crate::mail::limits::COMMAND_FLOOD_BYTES_MAX;
 
 /// Where in the client's octets we are; the octets themselves stay with the caller.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug)]
 pub struct LineReader {
+    line_bytes_max: usize,
     state: State,
 }
 
@@ -27,7 +28,7 @@ pub enum Split<'a> {
 /// What is wrong with a line.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum LineFault {
-    /// More than [`COMMAND_LINE_BYTES_MAX`].
+    /// Longer than is taken.
     TooLong,
     /// A CR or LF that is not part of a CRLF.
     BareLineEnd,
@@ -57,6 +58,15 @@ impl Default for State {
 const TLS_HANDSHAKE: u8 = 22;
 
 impl LineReader {
+    /// At the start of a line; lines of at most `line_bytes_max` with their CRLF are taken.
+    #[must_use]
+    pub fn new(line_bytes_max: usize) -> LineReader {
+        LineReader {
+            line_bytes_max,
+            state: State::default(),
+        }
+    }
+
     /// Looks at `input`, the octets from the first unconsumed one on; returns how many are done
     /// with, and what they were. Call again with the rest until it is [`Split::NeedMore`].
     pub fn next<'a>(&mut self, input: &'a [u8]) -> (usize, Split<'a>) {
@@ -77,7 +87,7 @@ impl LineReader {
         if input.first() == Some(&TLS_HANDSHAKE) {
             return self.fault(input, 0, LineFault::TlsHello);
         }
-        let window = &input[..input.len().min(COMMAND_LINE_BYTES_MAX)];
+        let window = &input[..input.len().min(self.line_bytes_max)];
         let unseen = &window[scanned.min(window.len())..];
         let end = memchr2(b'\r', b'\n', unseen).map(|at| scanned + at);
         match end.map(|end| (end, window[end], window.get(end + 1))) {
@@ -92,13 +102,13 @@ impl LineReader {
                 (end + 2, split)
             }
             // A CR as the last octet: what follows decides.
-            Some((end, b'\r', None)) if window.len() < COMMAND_LINE_BYTES_MAX => {
+            Some((end, b'\r', None)) if window.len() < self.line_bytes_max => {
                 self.state = State::Line { scanned: end };
                 (0, Split::NeedMore)
             }
             Some((end, b'\r', None)) => self.fault(input, end, LineFault::TooLong),
             Some((end, ..)) => self.fault(input, end, LineFault::BareLineEnd),
-            None if window.len() < COMMAND_LINE_BYTES_MAX => {
+            None if window.len() < self.line_bytes_max => {
                 self.state = State::Line {
                     scanned: window.len(),
                 };
@@ -169,9 +179,11 @@ mod tests {
     use super::*;
     use proptest::prelude::*;
 
+    const LONGEST: usize = 1_500;
+
     /// Feeds `input` in pieces of `step` octets and writes down what came out.
     fn read(input: &[u8], step: usize) -> Vec<String> {
-        let mut reader = LineReader::default();
+        let mut reader = LineReader::new(LONGEST);
         let mut seen = Vec::new();
         let mut buffer = Vec::new();
         for piece in input.chunks(step) {
@@ -195,7 +207,7 @@ mod tests {
                     }
                 };
                 buffer.drain(..consumed);
-                assert!(buffer.len() <= COMMAND_LINE_BYTES_MAX || more);
+                assert!(buffer.len() <= LONGEST || more);
                 if !more {
                     break;
                 }
@@ -254,7 +266,7 @@ mod tests {
     #[test]
     fn lines_are_bounded_at_the_octet() {
         // W-2.24
-        let longest = "x".repeat(COMMAND_LINE_BYTES_MAX - 2);
+        let longest = "x".repeat(LONGEST - 2);
         check(
             format!("{longest}\r\nNOOP\r\n").as_bytes(),
             &[&longest, "NOOP"],

@@ -10,11 +10,13 @@ mod chunk;
 mod command;
 mod dsn_parameters;
 mod line_reader;
+mod parameter_fault;
 mod parameters;
 mod path;
 mod recipients;
 mod reply;
 mod session;
+mod submission;
 
 pub use allowance::{Allowance, MailIntake};
 pub use chunk::{Chunk, PartOf};
@@ -23,7 +25,8 @@ pub use recipients::Named;
 pub use reply::{
     AuthPolicy, Offers, Reply, Rules, Say, SenderPolicy, SessionLimits, write_accepted,
 };
-pub use session::{About, Next, Session, Step, Submission};
+pub use session::{About, Next, Session, Step};
+pub use submission::Submission;
 
 #[cfg(test)]
 mod segmentation;

@@ -5,6 +5,7 @@ use crate::mail::{BodyKind, DsnEnvelope, DsnRecipient};
 use crate::smtp::xtext;
 
 use super::dsn_parameters;
+use super::parameter_fault::ParameterFault;
 
 /// What MAIL said behind its path.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -17,15 +18,6 @@ pub(super) struct MailParameters {
     pub(super) smtputf8: bool,
     /// `RET` and `ENVID`
     pub(super) dsn: DsnEnvelope,
-}
-
-/// Why parameters can't be taken.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum ParameterFault {
-    /// Malformed, or given twice.
-    Syntax,
-    /// Of an extension that was not offered.
-    Unknown,
 }
 
 /// Whether `SMTPUTF8` is among the parameters, which decides how the path before them is read.

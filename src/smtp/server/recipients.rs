@@ -60,6 +60,10 @@ impl Recipients {
         self.list.is_empty()
     }
 
+    pub(super) fn len(&self) -> usize {
+        self.list.len()
+    }
+
     pub(super) fn into_list(self) -> Vec<Named> {
         self.list
     }

@@ -38,6 +38,7 @@ pub enum Say {
     ChunksOnly,
     BadChunk,
     TlsAlready,
+    TlsAfterAuth,
 
     BadSender,
     BadRecipient,
@@ -50,6 +51,7 @@ pub enum Say {
 
     NulInData,
     BareLineEndInData,
+    TextLineTooLong,
     Looping,
     HeaderTooLarge,
     NoRoom,
@@ -66,6 +68,7 @@ pub enum Say {
     AuthTwice,
     AuthInTransaction,
     AuthFirst,
+    AuthFirstForNow,
 
     AccessDenied,
     AccessUnknown,
@@ -81,7 +84,7 @@ pub enum Say {
 
 impl Say {
     /// All of them.
-    pub const ALL: [Say; 60] = [
+    pub const ALL: [Say; 63] = [
         Say::Ok,
         Say::SenderOk,
         Say::RecipientOk,
@@ -107,6 +110,7 @@ impl Say {
         Say::ChunksOnly,
         Say::BadChunk,
         Say::TlsAlready,
+        Say::TlsAfterAuth,
         Say::BadSender,
         Say::BadRecipient,
         Say::NeedsSmtputf8,
@@ -117,6 +121,7 @@ impl Say {
         Say::TooManyRecipients,
         Say::NulInData,
         Say::BareLineEndInData,
+        Say::TextLineTooLong,
         Say::Looping,
         Say::HeaderTooLarge,
         Say::NoRoom,
@@ -132,6 +137,7 @@ impl Say {
         Say::AuthTwice,
         Say::AuthInTransaction,
         Say::AuthFirst,
+        Say::AuthFirstForNow,
         Say::AccessDenied,
         Say::AccessUnknown,
         Say::TooManyConnections,
@@ -176,6 +182,7 @@ impl Say {
             Say::ChunksOnly => "503 5.5.1 a BODY=BINARYMIME message comes with BDAT only",
             Say::BadChunk => "501 5.5.4 chunk without a count, where it ends is unknown",
             Say::TlsAlready => "503 5.5.1 this is inside TLS already",
+            Say::TlsAfterAuth => "503 5.5.1 no STARTTLS after AUTH",
 
             Say::BadSender => "501 5.1.7 malformed sender address",
             Say::BadRecipient => "501 5.1.3 malformed recipient address",
@@ -188,6 +195,7 @@ impl Say {
 
             Say::NulInData => "554 5.6.0 the message holds a NUL octet",
             Say::BareLineEndInData => "550 5.5.2 the message holds a CR or LF that stands alone",
+            Say::TextLineTooLong => "500 5.5.2 the message holds a line longer than taken here",
             Say::Looping => "554 5.4.6 too many hops, this message is in a loop",
             Say::HeaderTooLarge => "552 5.3.4 header section too large",
             Say::NoRoom => "452 4.3.1 mail can not be stored now, come again later",
@@ -204,6 +212,9 @@ impl Say {
             Say::AuthTwice => "503 5.5.1 authenticated already",
             Say::AuthInTransaction => "503 5.5.1 no AUTH within a transaction",
             Say::AuthFirst => "530 5.7.0 authenticate first",
+            Say::AuthFirstForNow => {
+                "451 4.4.3 your right to send can not be looked up now, authenticate or come again later"
+            }
 
             Say::AccessDenied => "554 5.7.1 access denied",
             Say::AccessUnknown => "421 4.4.3 your right to connect can not be looked up now",

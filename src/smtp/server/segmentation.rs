@@ -7,7 +7,7 @@ use proptest::prelude::*;
 
 use crate::mail::Domain;
 use crate::smtp::chunk_checker::ChunkChecker;
-use crate::smtp::data_decoder::{DataDecoder, DataFault};
+use crate::smtp::data_decoder::{DataDecoder, DataFault, DataLimits};
 
 use super::{
     Chunk, LineReader, MailIntake, Next, PartOf, Rules, Say, SenderPolicy, Session, SessionLimits,
@@ -15,6 +15,10 @@ use super::{
 };
 
 const MESSAGE_BYTES_MAX: u64 = 60;
+const LIMITS: DataLimits = DataLimits {
+    message_bytes_max: MESSAGE_BYTES_MAX,
+    line_bytes_max: Some(30),
+};
 
 /// What the far end of a socket would see and leave behind.
 #[derive(Debug, Default, PartialEq, Eq)]
@@ -56,7 +60,7 @@ impl Driver {
         let rules = Rules::new(name, "ready", MESSAGE_BYTES_MAX, 2, limits, senders);
         Driver {
             session: Session::new(Arc::new(rules)),
-            lines: LineReader::default(),
+            lines: LineReader::new(300),
             data: None,
             chunk: None,
             checker: None,
@@ -155,7 +159,7 @@ impl Driver {
         match step.next {
             Next::Command => {}
             Next::Data(submission) => {
-                self.data = Some(DataDecoder::new(MESSAGE_BYTES_MAX));
+                self.data = Some(DataDecoder::new(LIMITS));
                 self.envelope = format!("{submission:?}");
             }
             Next::Chunk(chunk) => self.announce(chunk),
@@ -176,7 +180,7 @@ impl Driver {
         match chunk.part_of {
             PartOf::New(submission) => {
                 let body_kind = submission.envelope.body_kind;
-                self.checker = Some(ChunkChecker::new(body_kind, MESSAGE_BYTES_MAX));
+                self.checker = Some(ChunkChecker::new(body_kind, LIMITS));
                 self.envelope = format!("{submission:?}");
                 self.text.clear();
             }

@@ -203,7 +203,7 @@ fn a_stranger_can_only_authenticate() {
         HELO x
         QUIT";
     check(
-        session_with(OFFERED).demanding_auth(),
+        session_with(OFFERED).demanding_auth(Say::AuthFirst),
         script,
         expect![[r#"
             MAIL FROM:<a@gp.test>                        530 5.7.0
@@ -227,7 +227,7 @@ fn a_stranger_can_only_authenticate() {
               = closes
         "#]],
     );
-    let mut session = secured(OFFERED).demanding_auth();
+    let mut session = secured(OFFERED).demanding_auth(Say::AuthFirst);
     session.authenticated("ann".into());
     check(
         session,
@@ -238,6 +238,46 @@ fn a_stranger_can_only_authenticate() {
             EHLO x                                       250-gp.test|250-SIZE 10485760|250-PIPELINING|250-8BITMIME|250-BINARYMIME|250-CHUNKING|250-SMTPUTF8|250-DSN|250-LIMITS RCPTMAX=3 MAILMAX=50|250 ENHANCEDSTATUSCODES
             MAIL FROM:<a@elsewhere.test>                 250 2.1.0
             VRFY x                                       252 2.0.0
+        "#]],
+    );
+}
+
+#[test]
+fn who_may_be_no_stranger_is_put_off_and_not_refused() {
+    // W-1.07, W-9.13
+    let mut session = session_with(OFFERED).demanding_auth(Say::AuthFirstForNow);
+    for line in [
+        "EHLO x",
+        "MAIL FROM:<a@gp.test>",
+        "MAIL garbage",
+        "DATA",
+        "VRFY x",
+    ] {
+        let step = session.line(line.as_bytes(), MailIntake::Open);
+        let want = (line != "EHLO x").then_some(Say::AuthFirstForNow);
+        assert_eq!(step.refusal(), want, "{line}");
+    }
+    assert_eq!(session.errors, 0);
+}
+
+#[test]
+fn there_is_no_starttls_after_auth() {
+    // W-2.02, W-8.01
+    let insecure = AuthPolicy {
+        insecure: true,
+        ..OFFERED
+    };
+    let mut session = session_with(insecure);
+    let rules = Arc::into_inner(session.rules).expect("only this session has them");
+    session.rules = Arc::new(rules.with_starttls());
+    session.authenticated("ann".into());
+    check(
+        session,
+        "EHLO x
+        STARTTLS",
+        expect![[r#"
+            EHLO x                                       250-gp.test|250-SIZE 10485760|250-PIPELINING|250-8BITMIME|250-BINARYMIME|250-CHUNKING|250-SMTPUTF8|250-DSN|250-LIMITS RCPTMAX=3 MAILMAX=50|250 ENHANCEDSTATUSCODES
+            STARTTLS                                     503 5.5.1
         "#]],
     );
 }

@@ -3,7 +3,7 @@
 
 use super::*;
 use crate::mail::Domain;
-use crate::smtp::server::{MailIntake, SenderPolicy, SessionLimits};
+use crate::smtp::server::{Chunk, MailIntake, PartOf, SenderPolicy, SessionLimits, Submission};
 use expect_test::{Expect, expect};
 
 const LIMITS: SessionLimits = SessionLimits {
