@@ -102,6 +102,9 @@ pub(super) fn write(event: &Event<'_>) {
         | Event::AuthSucceeded { .. }
         | Event::AuthFailed { .. }
         | Event::Rejected { .. } => of_client(event),
+        Event::ConnectionOpened { .. }
+        | Event::ConnectionReused { .. }
+        | Event::ConnectionClosed { .. } => of_remote(event),
         Event::Accepted { .. }
         | Event::Attempted { .. }
         | Event::PossibleDuplicate { .. }
@@ -204,6 +207,30 @@ fn of_client(event: &Event<'_>) {
     }
 }
 
+/// Connections to remote hosts.
+fn of_remote(event: &Event<'_>) {
+    match *event {
+        Event::ConnectionOpened { remote } => {
+            debug!(event = "connection_opened", %remote, "connected to a remote host");
+        }
+        Event::ConnectionReused {
+            remote,
+            transactions,
+        } => {
+            debug!(event = "connection_reused", %remote, transactions, "a kept connection carries another message");
+        }
+        Event::ConnectionClosed {
+            remote,
+            transactions,
+            age,
+        } => debug!(
+            event = "connection_closed", %remote, transactions, age_ms = micros(age) / 1000,
+            "a connection to a remote host has ended"
+        ),
+        _ => debug_assert!(false, "not of this group: {event:?}"),
+    }
+}
+
 /// What became of messages, one fact each.
 fn of_mail(event: &Event<'_>) {
     match *event {
@@ -251,23 +278,6 @@ fn of_mail(event: &Event<'_>) {
                 "{line}"
             );
         }
-        Event::ConnectionOpened { remote } => {
-            debug!(event = "connection_opened", %remote, "connected to a remote host");
-        }
-        Event::ConnectionReused {
-            remote,
-            transactions,
-        } => {
-            debug!(event = "connection_reused", %remote, transactions, "a kept connection carries another message");
-        }
-        Event::ConnectionClosed {
-            remote,
-            transactions,
-            age,
-        } => debug!(
-            event = "connection_closed", %remote, transactions, age_ms = micros(age) / 1000,
-            "a connection to a remote host has ended"
-        ),
         Event::PossibleDuplicate { id, to, remote } => warn!(
             event = "possible_duplicate", queue_id = %id, rcpt = %Shown(to), remote,
             "the remote may have it, but its answer was lost; it will be sent again"
