@@ -195,8 +195,10 @@ fn read_delivery(r: &mut Reader<'_>) -> DeliveryConfig {
     DeliveryConfig {
         relay_host,
         relay_login,
+        routes: r.value(&table::SMTP_ROUTES),
         port: r.value(&table::SMTP_DELIVERY_PORT),
         deny_networks: r.value(&table::SMTP_DELIVERY_DENY_NETWORKS),
+        source_addresses: r.value(&table::SMTP_SOURCE_ADDRESSES),
         dns_servers: r.value(&table::SMTP_DNS_SERVERS),
         dns_timeout: r.value(&table::SMTP_DNS_TIMEOUT),
         connect_timeout: r.value(&table::SMTP_CONNECT_TIMEOUT),
@@ -228,6 +230,7 @@ mod tests {
 
     use super::super::problem::Problem;
     use super::super::rate::Rate;
+    use super::super::routes::{Routes, Via};
     use super::super::sources::Origin;
     use super::super::tls_policy::{TlsLevel, TlsPolicy};
     use super::super::typed::{LogFormat, Mode, RelayHost, RelayName, RelayScheme};
@@ -304,6 +307,8 @@ mod tests {
         assert_eq!(c.delivery.relay_host, None);
         assert_eq!(c.delivery.relay_login, None);
         assert_eq!(c.delivery.tls_policy, TlsPolicy::of_all(TlsLevel::Valid));
+        assert_eq!(c.delivery.routes, Routes::default());
+        assert!(c.delivery.source_addresses.is_empty());
         assert_eq!(c.delivery.port, 25);
         assert_eq!(c.delivery.dns_servers, None);
         assert_eq!(c.delivery.dns_timeout, secs(10));
@@ -399,6 +404,8 @@ mod tests {
             ("SMTP_RELAY_USER", "ann"),
             ("SMTP_RELAY_PASSWORD", "hunter2"),
             ("SMTP_TLS_POLICY", "encrypt"),
+            ("SMTP_ROUTES", "example.org=mx"),
+            ("SMTP_SOURCE_ADDRESSES", "192.0.2.7"),
             ("SMTP_DELIVERY_PORT", "2626"),
             ("SMTP_DELIVERY_DENY_NETWORKS", "::1"),
             ("SMTP_DNS_SERVERS", "127.0.0.1:5353,::1"),
@@ -485,6 +492,9 @@ mod tests {
         let login = d.relay_login.unwrap();
         assert_eq!((&*login.user, login.password.expose()), ("ann", "hunter2"));
         assert_eq!(d.tls_policy, TlsPolicy::of_all(TlsLevel::Encrypt));
+        let routed = Domain::parse("example.org").unwrap();
+        assert_eq!(d.routes.of(&routed), Some(&Via::Mx));
+        assert_eq!(d.source_addresses, ["192.0.2.7".parse::<IpAddr>().unwrap()]);
         assert_eq!(d.port, 2_626);
         assert_eq!(format!("{:?}", d.deny_networks), "[::1/128]");
         let servers = [

@@ -77,8 +77,7 @@ warnings, then all problems at once. It exits with 0 if the relay would start, o
 
 A variable that begins with `SMTP_` and is not known has no effect, and brings a warning with the
 nearest name that is known. One that only a later version has brings a warning, too; but where mail
-would leave less safely without it, or elsewhere, it stops the start: `SMTP_ROUTES`,
-`SMTP_SOURCE_ADDRESSES` and all that begin with `SMTP_DKIM_`.
+would leave less safely without it, or elsewhere, it stops the start: those that begin with `SMTP_DKIM_`.
 Every other mistake stops the start.
 ",
     );

@@ -17,6 +17,7 @@ use super::auth_users::{AuthUser, auth_users};
 use super::network::{network, networks_or_none};
 use super::rate::{Rate, rate};
 use super::relay_host::{relay_host, relay_password, relay_user};
+use super::routes::{Routes, routes};
 use super::secret::Secret;
 use super::sender_domain::SenderDomain;
 use super::tls_policy::{TlsPolicy, tls_policy};
@@ -404,6 +405,12 @@ variables! {
             parse: |text| optional(text, relay_password),
             secret: true,
         }
+        SMTP_ROUTES: Routes {
+            default: Text(""),
+            expected: "domain=mx or domain= and an address as in SMTP_RELAY_HOST, several separated by commas; the domain may be *.example.org",
+            meaning: "Ways for the mail of some domains, which beat SMTP_RELAY_HOST. The most specific domain decides; *.example.org stands for every subdomain of example.org, not for itself. mx: to the mail hosts that DNS names.",
+            parse: routes,
+        }
         SMTP_DELIVERY_PORT: u16 {
             default: Text("25"),
             expected: "a port from 1 to 65535",
@@ -413,8 +420,14 @@ variables! {
         SMTP_DELIVERY_DENY_NETWORKS: Vec<IpNet> {
             default: Text("127.0.0.0/8,::1/128,0.0.0.0/8,::/128,169.254.0.0/16,fe80::/10,224.0.0.0/4,ff00::/8,255.255.255.255/32"),
             expected: "networks and addresses separated by commas, or none",
-            meaning: "Never dialled for delivery by MX, whatever DNS says. none: everything may be dialled. SMTP_RELAY_HOST is exempt.",
+            meaning: "Never dialled for delivery by MX, whatever DNS says. none: everything may be dialled. SMTP_RELAY_HOST and the hosts of SMTP_ROUTES are exempt.",
             parse: networks_or_none,
+        }
+        SMTP_SOURCE_ADDRESSES: Vec<IpAddr> {
+            default: Text(""),
+            expected: "IP addresses of this machine separated by commas, none of them twice",
+            meaning: "Addresses to call remote hosts from, in turn, each for hosts of its family. A family without one is not used then. Not set: the system chooses.",
+            parse: value::source_addresses,
         }
         SMTP_DNS_SERVERS: Option<Vec<SocketAddr>> {
             default: Text(""),
@@ -531,8 +544,6 @@ pub(super) static LATER: &[Later] = &[
     later("SMTP_HEALTH_ALLOW_NETWORKS"),
     later("SMTP_CONTROL_SOCKET"),
     later("SMTP_DELAY_WARNING"),
-    later("SMTP_SOURCE_ADDRESSES").needed(),
-    later("SMTP_ROUTES").needed(),
     later("SMTP_DKIM_SELECTOR").needed(),
     later("SMTP_DKIM_KEY_PATH").needed(),
     later("SMTP_DKIM_PRIVATE_KEY").secret().needed(),

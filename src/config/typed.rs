@@ -10,6 +10,7 @@ use crate::mail::Domain;
 
 use super::auth_users::AuthUser;
 use super::rate::Rate;
+use super::routes::Routes;
 use super::secret::Secret;
 use super::sender_domain::SenderDomain;
 use super::tls_policy::TlsPolicy;
@@ -187,14 +188,18 @@ pub struct QueueConfig {
 /// Everything about the way out.
 #[derive(Clone, Debug)]
 pub struct DeliveryConfig {
-    /// `SMTP_RELAY_HOST`: all mail goes there.
+    /// `SMTP_RELAY_HOST`: all mail goes there for which `routes` says nothing.
     pub relay_host: Option<RelayHost>,
     /// `SMTP_RELAY_USER`, `SMTP_RELAY_PASSWORD`: as whom we authenticate to it, and to no other host.
     pub relay_login: Option<RelayLogin>,
+    /// `SMTP_ROUTES`
+    pub routes: Routes,
     /// `SMTP_DELIVERY_PORT`: remote port for MX delivery.
     pub port: u16,
     /// `SMTP_DELIVERY_DENY_NETWORKS`: never dialled by MX delivery.
     pub deny_networks: Vec<IpNet>,
+    /// `SMTP_SOURCE_ADDRESSES`: ours, to call from; empty: the system chooses.
+    pub source_addresses: Vec<IpAddr>,
     /// `SMTP_DNS_SERVERS`; `None`: as the system says.
     pub dns_servers: Option<Vec<SocketAddr>>,
     /// `SMTP_DNS_TIMEOUT`: one look-up, retries included.

@@ -170,8 +170,6 @@ mod tests {
     #[test]
     fn a_lack_that_mail_would_suffer_from_is_a_problem() {
         for name in [
-            "SMTP_ROUTES",
-            "SMTP_SOURCE_ADDRESSES",
             "SMTP_DKIM_SELECTOR",
             "SMTP_DKIM_KEY_PATH",
             "SMTP_DKIM_PRIVATE_KEY",

@@ -69,7 +69,24 @@ pub(super) fn sender_domain(text: &str) -> Parsed<SenderDomain> {
 
 /// Addresses to listen on: at least one, none twice.
 pub(super) fn listen_addresses(text: &str) -> Parsed<Vec<IpAddr>> {
-    let addresses = list(text, |item| item.parse().map_err(|_| Refusal::Unexpected))?;
+    none_twice(list(text, |item| {
+        item.parse().map_err(|_| Refusal::Unexpected)
+    })?)
+}
+
+/// Addresses to call from: such as a machine can have, none twice.
+pub(super) fn source_addresses(text: &str) -> Parsed<Vec<IpAddr>> {
+    let address = |item: &str| match item.parse::<IpAddr>() {
+        Ok(address) if address.is_unspecified() || address.is_multicast() => Err(Refusal::Because(
+            "this is no address of a machine".to_owned(),
+        )),
+        Ok(address) => Ok(address.to_canonical()),
+        Err(_) => Err(Refusal::Unexpected),
+    };
+    none_twice(list(text, address)?)
+}
+
+fn none_twice(addresses: Vec<IpAddr>) -> Parsed<Vec<IpAddr>> {
     for (n, address) in addresses.iter().enumerate() {
         if addresses[..n].contains(address) {
             return Err(Refusal::Because(format!("{address} is there twice")));
@@ -225,6 +242,21 @@ mod tests {
         refused(listen_addresses("localhost"));
         refused(listen_addresses("127.0.0.1:25"));
         refused(listen_addresses("[::1]"));
+    }
+
+    #[test]
+    fn source_addresses_are_such_as_a_machine_has() {
+        let both = vec!["192.0.2.1".parse().unwrap(), "::1".parse().unwrap()];
+        check(source_addresses("::ffff:192.0.2.1, ::1"), both);
+        check(source_addresses(""), vec![]);
+        because(source_addresses("::1,0:0::1"), "::1 is there twice");
+        because(
+            source_addresses("0.0.0.0"),
+            "\"0.0.0.0\": this is no address of a machine",
+        );
+        refused(source_addresses("ff02::1"));
+        refused(source_addresses("localhost"));
+        refused(source_addresses("192.0.2.0/24"));
     }
 
     #[test]

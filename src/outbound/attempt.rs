@@ -8,10 +8,7 @@
 //!    Those that it left open (421, a lost connection) go on to the next one.
 //! 5. Whoever is left gets what [`Tally`] makes of all the troubles.
 
-use std::net::IpAddr;
-use std::sync::Arc;
-
-use crate::config::{DeliveryConfig, RelayName};
+use crate::config::DeliveryConfig;
 use crate::mail::limits::{ATTEMPT_ADDRESSES_MAX, ATTEMPT_HOSTS_MAX, ATTEMPT_NAMES_MAX};
 use crate::mail::{Destination, Message, Recipient};
 use crate::observe::Events;
@@ -19,14 +16,13 @@ use crate::queue::{Assignment, Outcome, Outcomes};
 use crate::smtp::client::{Settled, Verdict};
 
 use super::carry::Bodies;
+use super::complaints::Complaints;
 use super::connection::Caller;
-use super::dns::Dns;
-use super::mx::{Found, dialable, equally_good, mail_hosts, unreachable, unresolved};
-use super::policy::terms_of;
+use super::hosts::{Finder, Host, Hosts};
 use super::pool::Pool;
-use super::route::{Route, route_of};
-use super::tally::{Tally, Trouble};
-use super::target::{HostName, Target, Terms};
+use super::route::route_of;
+use super::tally::Tally;
+use super::target::Target;
 
 mod at_host;
 
@@ -34,22 +30,10 @@ mod at_host;
 pub(super) struct Courier<B> {
     pub(super) config: DeliveryConfig,
     pub(super) caller: Caller,
-    pub(super) dns: Dns,
+    pub(super) finder: Finder,
     pub(super) pool: Pool,
     pub(super) bodies: B,
     pub(super) events: Events,
-}
-
-/// The hosts that a route leads to, in order.
-struct Hosts {
-    names: Vec<HostName>,
-    /// How many of them are as good as the first.
-    equals: usize,
-    port: u16,
-    /// Whether the operator named them: then the denied networks don't hold.
-    configured: bool,
-    /// What must hold on a connection to any of them.
-    terms: Arc<Terms>,
 }
 
 /// An attempt under way.
@@ -62,6 +46,8 @@ struct Attempt<'a, B> {
     outcomes: Outcomes,
     tally: Tally,
     addresses_left: usize,
+    /// Of those who stay open since IPv4 may do better.
+    complaints: Complaints,
 }
 
 impl<B: Bodies> Courier<B> {
@@ -75,16 +61,16 @@ impl<B: Bodies> Courier<B> {
             outcomes: Vec::with_capacity(assignment.recipients.len()),
             tally: Tally::default(),
             addresses_left: ATTEMPT_ADDRESSES_MAX,
+            complaints: Complaints::default(),
         };
         let Some(first) = attempt.open.first() else {
             return attempt.outcomes;
         };
-        match self
-            .hosts(&route_of(&self.config, first.address.domain()))
-            .await
-        {
+        let route = route_of(&self.config, first.address.domain());
+        match self.finder.hosts(&self.config, &route).await {
             Ok(hosts) => {
                 attempt.try_hosts(&hosts).await;
+                attempt.let_complaints_count();
                 let rest = std::mem::take(&mut attempt.tally).verdict();
                 attempt.settle_all(&rest);
             }
@@ -92,104 +78,48 @@ impl<B: Bodies> Courier<B> {
         }
         attempt.outcomes
     }
-
-    async fn hosts(&self, route: &Route) -> Result<Hosts, Settled> {
-        let terms = terms_of(&self.config, route);
-        Ok(match route {
-            Route::Mx(domain) => {
-                let found = self.dns.mx(domain).await;
-                let equals = equally_good(&found);
-                let names = mail_hosts(domain, found, rand::random)?;
-                Hosts {
-                    names: names.into_iter().map(HostName::Name).collect(),
-                    equals,
-                    port: self.config.port,
-                    configured: false,
-                    terms,
-                }
-            }
-            Route::Literal(address) => Hosts {
-                names: vec![HostName::Address(*address)],
-                equals: 1,
-                port: self.config.port,
-                configured: false,
-                terms,
-            },
-            Route::Relay(relay) => Hosts {
-                names: vec![match &relay.host {
-                    RelayName::Name(name) => HostName::Name(name.clone()),
-                    RelayName::Address(address) => HostName::Address(*address),
-                }],
-                equals: 1,
-                port: relay.port,
-                configured: true,
-                terms,
-            },
-        })
-    }
-
-    /// The addresses of one of the hosts that may be dialled: at least one.
-    async fn addresses(&self, hosts: &Hosts, host: &HostName) -> Result<Vec<IpAddr>, Trouble> {
-        let found = match host {
-            HostName::Address(address) => Found::Records(vec![*address]),
-            HostName::Name(name) => self.dns.addresses(name).await.0,
-        };
-        let addresses = match found {
-            Found::Records(addresses) => addresses,
-            Found::NoData | Found::NxDomain => {
-                let detail = format!("the mail host {host} has no address");
-                return Err(Trouble::NoAddress(unreachable(&detail)));
-            }
-            Found::Temporary(why) => {
-                let detail = format!("address of {host}: {why}");
-                return Err(Trouble::Passing(unresolved(&detail)));
-            }
-        };
-        let denied: &[_] = if hosts.configured {
-            &[]
-        } else {
-            &self.config.deny_networks
-        };
-        let addresses = dialable(&addresses, denied);
-        if addresses.is_empty() {
-            let detail = format!(
-                "the mail host {host} has denied addresses only (SMTP_DELIVERY_DENY_NETWORKS)"
-            );
-            return Err(Trouble::NoAddress(unreachable(&detail)));
-        }
-        Ok(addresses)
-    }
 }
 
 impl<B: Bodies> Attempt<'_, B> {
     /// Tries hosts until nobody is open or this attempt has done enough.
     async fn try_hosts(&mut self, hosts: &Hosts) {
+        let Courier {
+            config,
+            caller,
+            finder,
+            ..
+        } = self.courier;
         let mut hosts_left = ATTEMPT_HOSTS_MAX;
         for (at, host) in self.in_order(hosts).into_iter().enumerate() {
             if hosts_left == 0 || self.addresses_left == 0 || at == ATTEMPT_NAMES_MAX {
                 self.tally.cut_short();
                 return;
             }
-            match self.courier.addresses(hosts, host).await {
+            match finder.addresses(config, &caller.dialer, hosts, host).await {
                 Ok(addresses) => {
                     hosts_left -= 1;
-                    self.try_host(hosts, host, &addresses).await;
+                    self.try_host(hosts, &host.name, &addresses).await;
                 }
                 Err(trouble) => self.tally.add(trouble),
             }
-            if self.open.is_empty() {
+            if self.is_over() {
                 return;
             }
         }
     }
 
+    /// Whether nothing is left to be tried.
+    fn is_over(&self) -> bool {
+        self.open.is_empty() || self.tally.met_ourselves()
+    }
+
     /// As they are, but where a new connection would need another one to end first, a kept one to
     /// an equally good host is better. Who has a choice leaves it to the order, which is by chance.
-    fn in_order<'h>(&self, hosts: &'h Hosts) -> Vec<&'h HostName> {
-        let mut names: Vec<&HostName> = hosts.names.iter().collect();
-        let is_kept = |name: &&HostName| {
+    fn in_order<'h>(&self, hosts: &'h Hosts) -> Vec<&'h Host> {
+        let mut in_order: Vec<&Host> = hosts.hosts.iter().collect();
+        let is_kept = |host: &&Host| {
             let wanted = |target: &Target| {
-                target.host == **name
+                target.host == host.name
                     && target.address.port() == hosts.port
                     && target.terms == hosts.terms
             };
@@ -197,10 +127,11 @@ impl<B: Bodies> Attempt<'_, B> {
                 .pool
                 .would_rather_reuse(self.destination, wanted)
         };
-        if let Some(kept) = names.iter().take(hosts.equals).position(is_kept) {
-            names[..=kept].rotate_right(1);
+        let mut equals = in_order.iter().take(hosts.equally_good());
+        if let Some(kept) = equals.position(is_kept) {
+            in_order[..=kept].rotate_right(1);
         }
-        names
+        in_order
     }
 
     /// Takes over what was settled for the first of the open ones, in their order; `dsn`: whether by
@@ -216,6 +147,16 @@ impl<B: Bodies> Attempt<'_, B> {
                     false
                 }
             });
+    }
+
+    /// IPv4 gave no answer: what was said over IPv6 counts after all, unless IPv4 may have one later.
+    fn let_complaints_count(&mut self) {
+        if let Some(trouble) = self.complaints.trouble()
+            && !self.tally.may_pass()
+        {
+            self.settle(self.complaints.about(&self.open), false);
+            self.tally.add(trouble);
+        }
     }
 
     /// Gives everyone who is open the same answer.

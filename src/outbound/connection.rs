@@ -4,6 +4,7 @@
 
 use std::sync::Arc;
 
+use tokio::net::TcpStream;
 use tokio::time::{Instant, timeout};
 
 use crate::mail::limits::FAREWELL;
@@ -11,6 +12,7 @@ use crate::mail::{Domain, Remote};
 use crate::smtp::client::{Extensions, Meaning, Phase, RemoteReply, meaning};
 
 use super::connection_error::ConnectionError;
+use super::dialer::Dialer;
 use super::login::{LoginAlarm, LoginFault, log_in};
 use super::policy::AfterHello;
 use super::target::{Opening, Target, Terms};
@@ -23,6 +25,8 @@ pub(super) struct Caller {
     pub(super) hostname: Domain,
     /// How long we wait.
     pub(super) timeouts: Timeouts,
+    /// From where we call.
+    pub(super) dialer: Dialer,
     /// How we make TLS, and whom we trust.
     pub(super) tls: TlsClient,
     /// Told when we are not authenticated.
@@ -44,34 +48,40 @@ pub(super) struct Connection {
 }
 
 impl Connection {
-    /// Dials and gets as far as MAIL on the target's terms; no mail goes to a host where they don't
-    /// hold.
+    /// Gets as far as MAIL on the target's terms; no mail goes to a host where they don't hold.
     pub(super) async fn open(
         caller: &Caller,
         target: &Target,
+        tcp: TcpStream,
         deadline: Instant,
     ) -> Result<Connection, ConnectionError> {
-        match Connection::dial(caller, target, StartTls::AsAgreed, deadline).await {
+        match Connection::speak(caller, target, tcp, StartTls::AsAgreed, deadline).await {
             // W-18.02a
             Err(error) if error.is_of_tls() && target.terms.falls_back_to_clear() => {
-                Connection::dial(caller, target, StartTls::Never, deadline).await
+                let tcp = caller.dialer.dial(target.address, deadline).await?;
+                Connection::speak(caller, target, tcp, StartTls::Never, deadline).await
             }
             outcome => outcome,
         }
     }
 
-    async fn dial(
+    async fn speak(
         caller: &Caller,
         target: &Target,
+        tcp: TcpStream,
         start_tls: StartTls,
         deadline: Instant,
     ) -> Result<Connection, ConnectionError> {
         let terms = &target.terms;
-        let mut wire = Wire::connect(target.address, caller.timeouts, deadline).await?;
+        let mut wire = Wire::new(tcp, caller.timeouts, deadline);
         if terms.opening == Opening::Tls {
             wire = wire.start_tls(&caller.tls, target).await?;
         }
-        let mut offered = match greet(&mut wire, &caller.hostname).await {
+        let hello = Hello {
+            hostname: &caller.hostname,
+            may_be_us: terms.may_be_us,
+        };
+        let mut offered = match greet(&mut wire, &hello).await {
             Ok(offered) => offered,
             Err(error) => return Err(part(wire, error).await),
         };
@@ -89,7 +99,7 @@ impl Connection {
                 Ok(true) => {
                     wire = wire.start_tls(&caller.tls, target).await?;
                     // What it offered in clear does not count (RFC 3207 4.2).
-                    offered = match say_hello(&mut wire, &caller.hostname).await {
+                    offered = match say_hello(&mut wire, &hello).await {
                         Ok(offered) => offered,
                         Err(error) => return Err(part(wire, error).await),
                     };
@@ -154,20 +164,49 @@ impl Connection {
     }
 }
 
+/// What is said first.
+struct Hello<'a> {
+    hostname: &'a Domain,
+    /// Whether the host may have our name, too.
+    may_be_us: bool,
+}
+
+impl Hello<'_> {
+    /// Whom a greeting or a reply to EHLO names first must be somebody else (RFC 5321 4.2).
+    fn expect_another(&self, reply: &RemoteReply) -> Result<(), ConnectionError> {
+        let line = reply.lines().next().unwrap_or_default();
+        let named = line
+            .split(u8::is_ascii_whitespace)
+            .next()
+            .unwrap_or_default();
+        let named = named.strip_suffix(b".").unwrap_or(named);
+        let is_ours = named.eq_ignore_ascii_case(self.hostname.as_str().as_bytes());
+        if is_ours && !self.may_be_us {
+            return Err(ConnectionError::Ourselves(self.hostname.clone()));
+        }
+        Ok(())
+    }
+}
+
 /// Greeting and EHLO.
-async fn greet(wire: &mut Wire, hostname: &Domain) -> Result<Extensions, ConnectionError> {
+async fn greet(wire: &mut Wire, hello: &Hello<'_>) -> Result<Extensions, ConnectionError> {
     let greeting = wire.reply(Phase::Greeting).await?;
     accepted(Phase::Greeting, &greeting)?;
+    hello.expect_another(&greeting)?;
     wire.expect_silence()?;
-    say_hello(wire, hostname).await
+    say_hello(wire, hello).await
 }
 
 /// EHLO, or HELO where EHLO is not known (RFC 5321 3.2).
-async fn say_hello(wire: &mut Wire, hostname: &Domain) -> Result<Extensions, ConnectionError> {
+async fn say_hello(wire: &mut Wire, hello: &Hello<'_>) -> Result<Extensions, ConnectionError> {
+    let hostname = hello.hostname;
     let ehlo = format!("EHLO {hostname}\r\n");
     let reply = command(wire, ehlo.as_bytes(), Phase::Ehlo).await?;
     match (meaning(Phase::Ehlo, reply.code())?, reply.code().get()) {
-        (Meaning::Go, _) => return Ok(Extensions::from_reply(&reply)),
+        (Meaning::Go, _) => {
+            hello.expect_another(&reply)?;
+            return Ok(Extensions::from_reply(&reply));
+        }
         (Meaning::Never, 500 | 501 | 502 | 504 | 550) => {}
         (Meaning::Never | Meaning::NotNow | Meaning::Closing, _) => {
             return Err(ConnectionError::Refused(reply.to_reply()));
@@ -224,6 +263,7 @@ fn accepted(phase: Phase, reply: &RemoteReply) -> Result<(), ConnectionError> {
 async fn part(wire: Wire, error: ConnectionError) -> ConnectionError {
     match &error {
         ConnectionError::Refused(_)
+        | ConnectionError::Ourselves(_)
         | ConnectionError::StartTlsMissing { .. }
         | ConnectionError::StartTlsRefused { .. }
         | ConnectionError::Login(
@@ -233,6 +273,7 @@ async fn part(wire: Wire, error: ConnectionError) -> ConnectionError {
         }
         ConnectionError::Connect(_)
         | ConnectionError::ConnectTimeout
+        | ConnectionError::Source { .. }
         | ConnectionError::Lost { .. }
         | ConnectionError::Timeout { .. }
         | ConnectionError::Tls { .. }

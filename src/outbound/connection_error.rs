@@ -1,9 +1,10 @@
 //! What goes wrong between us and one host, and what that means for the mail.
 
 use std::io;
+use std::net::IpAddr;
 use std::sync::Arc;
 
-use crate::mail::{Answer, EnhancedCode, Reason, Remote, Reply, ReplyClass};
+use crate::mail::{Answer, Domain, EnhancedCode, Reason, Remote, Reply, ReplyClass};
 use crate::smtp::client::{Phase, ProtocolFault};
 
 use super::login::LoginFault;
@@ -21,6 +22,17 @@ pub(super) enum ConnectionError {
     /// Nor an answer to the attempt.
     #[error("no connection in time (SMTP_CONNECT_TIMEOUT)")]
     ConnectTimeout,
+    /// Our own end could not have the address that it should have.
+    #[error("nobody can call from {address} (SMTP_SOURCE_ADDRESSES): {}", io_text(.error))]
+    Source {
+        /// Ours.
+        address: IpAddr,
+        /// Why not.
+        error: io::Error,
+    },
+    /// The host calls itself by our name.
+    #[error("the host says that it is {0} (SMTP_HOSTNAME)")]
+    Ourselves(Domain),
     /// It was closed or broke.
     #[error("connection lost while waiting for {during}: {}", io_text(.error))]
     Lost {
@@ -95,6 +107,8 @@ impl ConnectionError {
         let (status, reason) = match self {
             ConnectionError::Connect(_) => (EnhancedCode::temporary(4, 1), Reason::Connect),
             ConnectionError::ConnectTimeout => (EnhancedCode::temporary(4, 1), Reason::Timeout),
+            ConnectionError::Source { .. } => (EnhancedCode::temporary(4, 1), Reason::Policy),
+            ConnectionError::Ourselves(_) => (EnhancedCode::permanent(4, 6), Reason::Dns),
             ConnectionError::Lost { .. } => (EnhancedCode::temporary(4, 2), Reason::Connect),
             ConnectionError::Timeout { .. } | ConnectionError::TlsTimeout { .. } => {
                 (EnhancedCode::temporary(4, 2), Reason::Timeout)
@@ -133,6 +147,8 @@ impl ConnectionError {
             | ConnectionError::TlsTimeout { .. } => true,
             ConnectionError::Connect(_)
             | ConnectionError::ConnectTimeout
+            | ConnectionError::Source { .. }
+            | ConnectionError::Ourselves(_)
             | ConnectionError::Lost { .. }
             | ConnectionError::Timeout { .. }
             | ConnectionError::Refused(_)
@@ -151,6 +167,7 @@ impl ConnectionError {
             ConnectionError::Refused(reply) if reply.code().class() == ReplyClass::Permanent => {
                 Trouble::Refused(answer)
             }
+            ConnectionError::Ourselves(_) => Trouble::Ourselves(answer),
             _ => Trouble::Passing(answer),
         }
     }
@@ -183,6 +200,7 @@ mod tests {
             Trouble::Passing(answer) => format!("deferred {} {}", answer.status, answer.words()),
             Trouble::Refused(answer) => format!("refused {} {}", answer.status, answer.words()),
             Trouble::NoAddress(answer) => format!("no address {}", answer.status),
+            Trouble::Ourselves(answer) => format!("us {} {}", answer.status, answer.words()),
         };
         assert_eq!(text, want);
     }
@@ -201,6 +219,20 @@ mod tests {
         check(
             &ConnectionError::ConnectTimeout,
             "deferred 4.4.1 no connection in time (SMTP_CONNECT_TIMEOUT)",
+        );
+        // W-14.08
+        check(
+            &ConnectionError::Source {
+                address: "192.0.2.7".parse().unwrap(),
+                error: io::ErrorKind::AddrNotAvailable.into(),
+            },
+            "deferred 4.4.1 nobody can call from 192.0.2.7 (SMTP_SOURCE_ADDRESSES): \
+             address not available",
+        );
+        // W-13.09
+        check(
+            &ConnectionError::Ourselves(Domain::parse("gp.test").unwrap()),
+            "us 5.4.6 the host says that it is gp.test (SMTP_HOSTNAME)",
         );
         // W-16.07
         check(

@@ -55,6 +55,19 @@ struct Servers {
 struct Server {
     address: SocketAddr,
     resolver: TokioResolver,
+    /// For what it does not understand with EDNS (RFC 6891 7).
+    without_edns: TokioResolver,
+}
+
+impl Server {
+    async fn look_up(&self, name: &Name, kind: RecordType) -> Result<Lookup, NetError> {
+        match self.resolver.lookup(name.clone(), kind).await {
+            Err(error) if is_format_error(&error) => {
+                self.without_edns.lookup(name.clone(), kind).await
+            }
+            result => result,
+        }
+    }
 }
 
 /// The resolver could not be set up.
@@ -93,8 +106,11 @@ impl Dns {
         let servers = servers
             .into_iter()
             .map(|address| {
-                let resolver = resolver_of(address, share)?;
-                Ok(Server { address, resolver })
+                Ok(Server {
+                    address,
+                    resolver: resolver_of(address, share, true)?,
+                    without_edns: resolver_of(address, share, false)?,
+                })
             })
             .collect::<Result<Vec<Server>, DnsSetupError>>()?;
         Ok(Dns(Arc::new(Servers {
@@ -186,8 +202,8 @@ impl Dns {
         let mut troubles = Vec::new();
         for turn in 0..servers.len() {
             let at = (start + turn) % servers.len();
-            let Server { address, resolver } = &servers[at];
-            let asked = resolver.lookup(name.clone(), kind);
+            let address = servers[at].address;
+            let asked = servers[at].look_up(name, kind);
             let answer = match tokio::time::timeout(share, asked).await {
                 Ok(Ok(lookup)) => read_lookup(&lookup, name, kind, read),
                 Ok(Err(error)) => read_error(error, share),
@@ -229,7 +245,11 @@ fn system_servers() -> Vec<SocketAddr> {
 
 /// A resolver that asks one server: over UDP, again after a while, and over TCP when the answer was
 /// cut (RFC 7766 5). It knows no hosts file and no search list.
-fn resolver_of(server: SocketAddr, timeout: Duration) -> Result<TokioResolver, NetError> {
+fn resolver_of(
+    server: SocketAddr,
+    timeout: Duration,
+    edns: bool,
+) -> Result<TokioResolver, NetError> {
     let mut name_server = NameServerConfig::udp_and_tcp(server.ip());
     for connection in &mut name_server.connections {
         connection.port = server.port();
@@ -239,6 +259,7 @@ fn resolver_of(server: SocketAddr, timeout: Duration) -> Result<TokioResolver, N
     let options = builder.options_mut();
     options.timeout = timeout;
     options.attempts = 0;
+    options.edns0 = edns;
     options.use_hosts_file = ResolveHosts::Never;
     options.cache_size = CACHE_ANSWERS_MAX;
     options.max_active_requests = TCP_QUESTIONS_MAX;
@@ -301,6 +322,15 @@ fn end_of_chain<'a>(records: &'a [Record], start: &'a Name, kind: RecordType) ->
         }
     }
     owner
+}
+
+fn is_format_error(error: &NetError) -> bool {
+    let code = match error {
+        NetError::Dns(DnsError::ResponseCode(code)) => *code,
+        NetError::Dns(DnsError::NoRecordsFound(none)) => none.response_code,
+        _ => return false,
+    };
+    code == ResponseCode::FormErr
 }
 
 fn read_error<T>(error: NetError, waited: Duration) -> Answer<T> {

@@ -1,8 +1,8 @@
 //! The way out: which hosts take a domain's mail, how they are reached, and what they say.
 //!
 //! Promises: an attempt gives every recipient an answer, and ends: each wait has a deadline, and
-//! hosts, addresses and transactions are counted. A denied network is never dialled. No mail goes to
-//! a host that does not fulfil the TLS policy, and no password in clear unless that is `none`. A
+//! hosts, addresses and transactions are counted. A denied network is never dialled, nor are we. No mail
+//! goes to a host that does not fulfil the TLS policy, and no password in clear unless that is `none`. A
 //! message that broke off midway is never ended with an end mark. A destination never has more
 //! connections than it may, kept ones counted.
 //!
@@ -12,22 +12,30 @@
 mod any_certificate;
 mod attempt;
 mod carry;
+mod complaints;
 mod connection;
 mod connection_error;
+mod dialer;
 mod dns;
+mod hosts;
+mod ipv6_complaint;
 mod login;
 #[cfg(test)]
 mod loopback;
 mod mx;
+mod ourselves;
 mod policy;
 mod pool;
+mod race;
 mod route;
+mod route_alarm;
 mod shelf;
 mod tally;
 mod target;
 mod tls;
 mod wire;
 
+pub use dialer::SourceError;
 pub use dns::{Dns, DnsSetupError};
 pub use mx::Found;
 pub use route::{destination_of, routing_fingerprint};
@@ -43,8 +51,12 @@ use crate::store::Store;
 
 use attempt::Courier;
 use connection::Caller;
+use dialer::Dialer;
+use hosts::Finder;
 use login::LoginAlarm;
+use ourselves::Ourselves;
 use pool::Pool;
+use route_alarm::RouteAlarm;
 use tls::TlsClient;
 use wire::Timeouts;
 
@@ -61,6 +73,9 @@ pub enum OutboundSetupError {
     /// Name servers.
     #[error(transparent)]
     Dns(#[from] DnsSetupError),
+    /// Our own addresses.
+    #[error(transparent)]
+    Source(#[from] SourceError),
 }
 
 impl Outbound {
@@ -74,13 +89,19 @@ impl Outbound {
         let caller = Caller {
             hostname: config.hostname.clone(),
             timeouts: Timeouts::of(delivery),
+            dialer: Dialer::new(delivery)?,
             tls: TlsClient::new(delivery.tls_ca_file.as_deref())?,
             login_alarm: LoginAlarm::new(events.clone()),
         };
         Ok(Outbound(Arc::new(Courier {
             config: delivery.clone(),
             caller,
-            dns: Dns::new(delivery)?,
+            finder: Finder {
+                dns: Dns::new(delivery)?,
+                ourselves: Ourselves::new(config),
+                alarm: RouteAlarm::default(),
+                events: events.clone(),
+            },
             pool: Pool::new(
                 config.queue.destination_concurrency,
                 delivery.connection_idle,
@@ -94,7 +115,7 @@ impl Outbound {
     /// The name servers, for whoever else has names to look up.
     #[must_use]
     pub fn dns(&self) -> Dns {
-        self.0.dns.clone()
+        self.0.finder.dns.clone()
     }
 
     /// Says QUIT on what is kept, and waits until the last one is said or `grace` is over. Call it
@@ -115,8 +136,10 @@ fn test_config() -> crate::config::DeliveryConfig {
     crate::config::DeliveryConfig {
         relay_host: None,
         relay_login: None,
+        routes: Default::default(),
         port: 25,
         deny_networks: Vec::new(),
+        source_addresses: Vec::new(),
         dns_servers: Some(vec![std::net::SocketAddr::from(([127, 0, 0, 1], 9))]),
         dns_timeout: Duration::from_millis(400),
         connect_timeout: Duration::from_secs(2),
@@ -126,5 +149,17 @@ fn test_config() -> crate::config::DeliveryConfig {
         connection_idle: Duration::from_secs(60),
         tls_policy: crate::config::TlsPolicy::of_all(crate::config::TlsLevel::Valid),
         tls_ca_file: None,
+    }
+}
+
+/// A relay `gp.test` that listens there.
+#[cfg(test)]
+fn test_ourselves(listening: &[&str]) -> Ourselves {
+    Ourselves {
+        hostname: crate::mail::Domain::parse("gp.test").expect("a domain"),
+        listeners: listening
+            .iter()
+            .map(|at| at.parse().expect("an address"))
+            .collect(),
     }
 }

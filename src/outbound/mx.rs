@@ -1,6 +1,5 @@
 //! From what DNS says to the hosts and addresses that are dialled, in order (RFC 5321 5.1). Pure.
 
-use std::collections::HashSet;
 use std::net::IpAddr;
 
 use ipnet::IpNet;
@@ -57,16 +56,33 @@ impl Exchange {
     }
 }
 
+/// A host that takes mail.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct MailHost {
+    /// Of its MX record.
+    pub(super) preference: u16,
+    /// Whom it names.
+    pub(super) name: Domain,
+}
+
 /// The mail hosts of `domain` in the order in which they are tried: by preference, and at random
-/// among equals. `random` gives one number for each record. The error settles every recipient.
+/// among equals. If we, by the name of `own`, are one of them, only those before us are left (RFC
+/// 5321 5.1). `random` gives one number for each record. The error settles every recipient.
 pub(super) fn mail_hosts(
     domain: &Domain,
     found: Found<MxRecord>,
+    own: &Domain,
     mut random: impl FnMut() -> u64,
-) -> Result<Vec<Domain>, Settled> {
+) -> Result<Vec<MailHost>, Settled> {
     let records = match found {
         Found::Records(records) => records,
-        Found::NoData => return Ok(vec![domain.clone()]),
+        Found::NoData if domain == own => return Err(failed(loops_back(own))),
+        Found::NoData => {
+            return Ok(vec![MailHost {
+                preference: 0,
+                name: domain.clone(),
+            }]);
+        }
         Found::NxDomain => return Err(no_such_domain(domain)),
         Found::Temporary(why) => {
             return Err(Settled {
@@ -81,40 +97,35 @@ pub(super) fn mail_hosts(
     {
         return Err(null_mx(domain));
     }
-    let mut hosts: Vec<((u16, u64), Domain)> = Vec::new();
-    for record in records {
-        let Exchange::Host(host) = record.exchange else {
-            continue;
-        };
-        hosts.push(((record.preference, random()), host));
+    let mut hosts: Vec<(u64, MailHost)> = Vec::new();
+    for MxRecord {
+        preference,
+        exchange,
+    } in records
+    {
+        if let Exchange::Host(name) = exchange {
+            hosts.push((random(), MailHost { preference, name }));
+        }
     }
     if hosts.is_empty() {
         return Err(no_usable_host(domain));
     }
-    hosts.sort_by_key(|(order, _)| *order);
-    let mut in_order: Vec<Domain> = Vec::new();
+    let named = hosts.iter().map(|(_, host)| host);
+    let ours = named.filter(|host| host.name == *own);
+    if let Some(our_preference) = ours.map(|host| host.preference).min() {
+        hosts.retain(|(_, host)| host.preference < our_preference);
+        if hosts.is_empty() {
+            return Err(failed(loops_back(own)));
+        }
+    }
+    hosts.sort_by_key(|(random, host)| (host.preference, *random));
+    let mut in_order: Vec<MailHost> = Vec::new();
     for (_, host) in hosts {
-        if !in_order.contains(&host) {
+        if in_order.iter().all(|before| before.name != host.name) {
             in_order.push(host);
         }
     }
     Ok(in_order)
-}
-
-/// How many of the mail hosts are as good as the first: those of the lowest preference.
-#[must_use]
-pub(super) fn equally_good(found: &Found<MxRecord>) -> usize {
-    let Found::Records(records) = found else {
-        return 1;
-    };
-    let hosts = records.iter().filter_map(|record| match &record.exchange {
-        Exchange::Host(host) => Some((record.preference, host)),
-        Exchange::Root | Exchange::Unusable => None,
-    });
-    let lowest = hosts.clone().map(|(preference, _)| preference).min();
-    let best = hosts.filter(|(preference, _)| Some(*preference) == lowest);
-    let distinct: HashSet<&Domain> = best.map(|(_, host)| host).collect();
-    distinct.len()
 }
 
 /// Those of a host's addresses that may be dialled, IPv6 and IPv4 in turn, so that a family that
@@ -122,7 +133,7 @@ pub(super) fn equally_good(found: &Found<MxRecord>) -> usize {
 #[must_use]
 pub(super) fn dialable(addresses: &[IpAddr], denied: &[IpNet]) -> Vec<IpAddr> {
     let allowed = |address: &&IpAddr| !is_denied(address, denied);
-    let allowed = addresses.iter().filter(allowed).copied();
+    let allowed = addresses.iter().filter(allowed).map(IpAddr::to_canonical);
     let (mut six, mut four): (Vec<IpAddr>, Vec<IpAddr>) = allowed.partition(IpAddr::is_ipv6);
     six.reverse();
     four.reverse();
@@ -150,6 +161,14 @@ pub(super) fn is_denied(address: &IpAddr, denied: &[IpNet]) -> bool {
 #[must_use]
 pub(super) fn unresolved(detail: &str) -> Answer {
     dns_answer(EnhancedCode::temporary(4, 3), detail)
+}
+
+/// Whoever is `host` for the sender is us: sent there, the mail would come back.
+#[must_use]
+pub(super) fn loops_back(host: &dyn std::fmt::Display) -> Answer {
+    let detail =
+        format!("mail loops back to this relay: its next mail host is {host}, and that is us");
+    dns_answer(EnhancedCode::permanent(4, 6), &detail)
 }
 
 /// A host has no address, or none that may be dialled.
@@ -210,9 +229,10 @@ mod tests {
 
     /// The hosts, or status and verdict.
     fn hosts(found: Found<MxRecord>, random: impl FnMut() -> u64) -> String {
-        match mail_hosts(&domain(), found, random) {
+        let own = Domain::parse("gp.test").unwrap();
+        match mail_hosts(&domain(), found, &own, random) {
             Ok(hosts) => {
-                let hosts: Vec<&str> = hosts.iter().map(Domain::as_str).collect();
+                let hosts: Vec<&str> = hosts.iter().map(|host| host.name.as_str()).collect();
                 hosts.join(" ")
             }
             Err(settled) => format!("{:?} {}", settled.verdict, settled.answer.status),
@@ -240,33 +260,6 @@ mod tests {
             records(&[(10, "A.test."), (20, "a.TEST."), (30, "b.test.")]),
             "a.test b.test",
         );
-    }
-
-    #[test]
-    fn the_hosts_of_the_lowest_preference_are_equally_good() {
-        // W-13.01
-        for (found, want) in [
-            (Found::NoData, 1),
-            (records(&[(10, "a.test.")]), 1),
-            (
-                records(&[(20, "b.test."), (10, "a.test."), (20, "c.test.")]),
-                1,
-            ),
-            (
-                records(&[(7, "b.test."), (7, "a.test."), (8, "c.test.")]),
-                2,
-            ),
-            (
-                records(&[(7, "a.test."), (7, "A.test."), (9, "b.test.")]),
-                1,
-            ),
-            (
-                records(&[(0, "127.0.0.2."), (5, "a.test."), (5, "b.test.")]),
-                2,
-            ),
-        ] {
-            assert_eq!(equally_good(&found), want, "{found:?}");
-        }
     }
 
     #[test]
@@ -304,6 +297,31 @@ mod tests {
         // W-13.03
         check(records(&[(0, ".")]), "Failed 5.1.10");
         check(records(&[(0, "."), (10, "a.test.")]), "a.test");
+    }
+
+    #[test]
+    fn where_we_are_a_mail_host_only_those_before_us_are_left() {
+        // W-13.09
+        check(
+            records(&[
+                (5, "a.test"),
+                (10, "GP.test."),
+                (10, "b.test"),
+                (20, "c.test"),
+            ]),
+            "a.test",
+        );
+        check(
+            records(&[(10, "gp.test"), (10, "b.test"), (20, "c.test")]),
+            "Failed 5.4.6",
+        );
+        check(
+            records(&[(5, "a.test"), (20, "gp.test"), (10, "gp.test")]),
+            "a.test",
+        );
+        let gp = Domain::parse("gp.test").unwrap();
+        let settled = mail_hosts(&gp, Found::NoData, &gp, || 0).unwrap_err();
+        assert_eq!(settled.answer.status.to_string(), "5.4.6");
     }
 
     #[test]

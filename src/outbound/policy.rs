@@ -62,6 +62,7 @@ pub(super) fn terms_of(config: &DeliveryConfig, route: &Route) -> Arc<Terms> {
         next_hop,
         opening,
         login,
+        may_be_us: matches!(route, Route::Relay(_)),
     })
 }
 
@@ -161,6 +162,7 @@ mod tests {
             next_hop: AddressDomain::Name(name("dest.test")),
             opening,
             login: None,
+            may_be_us: false,
         }
     }
 

@@ -2,7 +2,9 @@
 
 use std::net::IpAddr;
 
-use crate::config::{DeliveryConfig, RelayHost, RelayName, RelayScheme};
+use ring::digest;
+
+use crate::config::{DeliveryConfig, RelayHost, RelayName, RelayScheme, Routes, Via};
 use crate::mail::{AddressDomain, Destination, Domain};
 
 /// The way that mail of one domain takes.
@@ -12,17 +14,37 @@ pub(super) enum Route {
     Mx(Domain),
     /// To this address, as its address literal says.
     Literal(IpAddr),
-    /// To the relay host that the operator configured, whatever the domain is.
+    /// To the host that the operator configured for the domain, or for all.
     Relay(RelayHost),
 }
 
-/// The way of mail for `domain`.
+/// The way of mail for `domain`: what `SMTP_ROUTES` says, else `SMTP_RELAY_HOST`, else DNS.
 #[must_use]
 pub(super) fn route_of(config: &DeliveryConfig, domain: &AddressDomain) -> Route {
-    match (&config.relay_host, domain) {
-        (Some(relay), _) => Route::Relay(relay.clone()),
-        (None, AddressDomain::Name(name)) => Route::Mx(name.clone()),
-        (None, AddressDomain::Literal(address)) => Route::Literal(*address),
+    match configured(&config.routes, config.relay_host.as_ref(), domain) {
+        Some(relay) => Route::Relay(relay.clone()),
+        None => match domain {
+            AddressDomain::Name(name) => Route::Mx(name.clone()),
+            AddressDomain::Literal(address) => Route::Literal(*address),
+        },
+    }
+}
+
+/// The host that the configuration names for `domain`. Routes are of names: an address literal has
+/// none.
+fn configured<'c>(
+    routes: &'c Routes,
+    relay_host: Option<&'c RelayHost>,
+    domain: &AddressDomain,
+) -> Option<&'c RelayHost> {
+    let via = match domain {
+        AddressDomain::Name(name) => routes.of(name),
+        AddressDomain::Literal(_) => None,
+    };
+    match via {
+        Some(Via::Host(relay)) => Some(relay),
+        Some(Via::Mx) => None,
+        None => relay_host,
     }
 }
 
@@ -30,9 +52,10 @@ pub(super) fn route_of(config: &DeliveryConfig, domain: &AddressDomain) -> Route
 pub fn destination_of(
     config: &DeliveryConfig,
 ) -> impl Fn(&AddressDomain) -> Destination + Send + Sync + use<> {
-    let relay = config.relay_host.as_ref().map(relay_url);
-    move |domain| match &relay {
-        Some(url) => Destination::of_route(url),
+    let routes = config.routes.clone();
+    let relay_host = config.relay_host.clone();
+    move |domain| match configured(&routes, relay_host.as_ref(), domain) {
+        Some(relay) => Destination::of_route(&relay_url(relay)),
         None => Destination::of_domain(domain),
     }
 }
@@ -40,10 +63,25 @@ pub fn destination_of(
 /// Changes whenever [`destination_of`] would decide otherwise; for the store.
 #[must_use]
 pub fn routing_fingerprint(config: &DeliveryConfig) -> String {
-    match &config.relay_host {
+    let for_the_rest = match &config.relay_host {
         Some(relay) => relay_url(relay),
         None => "mx".to_owned(),
+    };
+    let items: Vec<String> = config
+        .routes
+        .items()
+        .map(|(pattern, via)| match via {
+            Via::Mx => format!("{pattern}=mx"),
+            Via::Host(relay) => format!("{pattern}={}", relay_url(relay)),
+        })
+        .collect();
+    if items.is_empty() {
+        return for_the_rest;
     }
+    // Routes can be many, and a record in the store is small.
+    let digest = digest::digest(&digest::SHA256, items.join(",").as_bytes());
+    let hex: String = digest.as_ref().iter().map(|b| format!("{b:02x}")).collect();
+    format!("{for_the_rest} routes {hex}")
 }
 
 /// `smtp://host:port`, or the same with `smtps://`
@@ -62,11 +100,63 @@ fn relay_url(relay: &RelayHost) -> String {
 
 #[cfg(test)]
 mod tests {
+    use std::collections::HashSet;
+
     use super::super::test_config;
     use super::*;
+    use crate::config::{Config, Sources};
 
     fn domain(text: &str) -> AddressDomain {
         AddressDomain::parse(text).unwrap()
+    }
+
+    /// A configuration with these routes, and a relay host for the rest.
+    fn routed(routes: &str) -> DeliveryConfig {
+        let variables = [
+            ("SMTP_ROUTES", routes),
+            ("SMTP_RELAY_HOST", "smtp://all.test"),
+        ];
+        let config = Config::load(&Sources::of(variables)).unwrap().config;
+        config.delivery
+    }
+
+    #[test]
+    fn routes_beat_the_relay_host() {
+        // W-19.04
+        let config = routed("a.test=smtp://one.test:26,*.a.test=mx");
+        for (to, want) in [
+            ("ann@a.test", "smtp://one.test:26"),
+            ("ann@b.a.test", "b.a.test"),
+            ("ann@c.test", "smtp://all.test:25"),
+            ("ann@[127.0.0.5]", "smtp://all.test:25"),
+        ] {
+            let to = domain(to.strip_prefix("ann@").unwrap());
+            let destination = destination_of(&config)(&to);
+            assert_eq!(destination.as_str(), want);
+            let by_dns = matches!(route_of(&config, &to), Route::Mx(name) if name.as_str() == want);
+            assert_eq!(by_dns, want == "b.a.test");
+        }
+    }
+
+    #[test]
+    fn the_fingerprint_follows_every_change_of_routes() {
+        let all = [
+            "",
+            "a.test=mx",
+            "*.a.test=mx",
+            "a.test=smtp://one.test",
+            "a.test=smtp://one.test:26",
+            "a.test=mx,b.test=mx",
+        ];
+        let prints: HashSet<String> = all
+            .iter()
+            .map(|r| routing_fingerprint(&routed(r)))
+            .collect();
+        assert_eq!(prints.len(), all.len());
+        assert_eq!(
+            routing_fingerprint(&routed("a.test=mx,b.test=mx")),
+            routing_fingerprint(&routed("b.test=mx, A.test=mx"))
+        );
     }
 
     #[test]

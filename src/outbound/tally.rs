@@ -14,6 +14,8 @@ pub(super) enum Trouble {
     Refused(Answer),
     /// It has no address, or none that may be dialled.
     NoAddress(Answer),
+    /// It is us. Whoever is not preferred to it must not be tried (RFC 5321 5.1).
+    Ourselves(Answer),
 }
 
 /// Troubles so far.
@@ -22,6 +24,7 @@ pub(super) struct Tally {
     passing: Option<Answer>,
     refused: Option<Answer>,
     no_address: Option<Answer>,
+    ourselves: Option<Answer>,
 }
 
 impl Tally {
@@ -36,7 +39,20 @@ impl Tally {
             }
             Trouble::Refused(answer) => self.refused = Some(answer),
             Trouble::NoAddress(answer) => self.no_address = Some(answer),
+            Trouble::Ourselves(answer) => self.ourselves = Some(answer),
         }
+    }
+
+    /// Whether no further host may be tried.
+    #[must_use]
+    pub(super) fn met_ourselves(&self) -> bool {
+        self.ourselves.is_some()
+    }
+
+    /// Whether it may be otherwise later.
+    #[must_use]
+    pub(super) fn may_pass(&self) -> bool {
+        self.passing.is_some()
     }
 
     /// Hosts are left that this attempt may not try any more, so nothing of it is final.
@@ -56,10 +72,11 @@ impl Tally {
     /// is said no, or if there is none.
     #[must_use]
     pub(super) fn verdict(self) -> Settled {
-        let (verdict, answer) = match (self.passing, self.refused, self.no_address) {
-            (Some(answer), _, _) => (Verdict::Deferred, answer),
-            (None, Some(answer), _) | (None, None, Some(answer)) => (Verdict::Failed, answer),
-            (None, None, None) => (Verdict::Failed, unreachable("there is no mail host")),
+        let of_all = self.refused.or(self.ourselves).or(self.no_address);
+        let (verdict, answer) = match (self.passing, of_all) {
+            (Some(answer), _) => (Verdict::Deferred, answer),
+            (None, Some(answer)) => (Verdict::Failed, answer),
+            (None, None) => (Verdict::Failed, unreachable("there is no mail host")),
         };
         Settled { verdict, answer }
     }
@@ -143,6 +160,19 @@ mod tests {
         check(
             &[passing("4.4.3", Reason::Dns), no_address()],
             "Deferred 4.4.3",
+        );
+    }
+
+    #[test]
+    fn to_have_met_ourselves_is_final_unless_a_host_before_us_may_take_it_later() {
+        // W-13.09
+        let ourselves = || Trouble::Ourselves(answer("5.4.6", Reason::Dns));
+        check(&[ourselves()], "Failed 5.4.6");
+        check(&[no_address(), ourselves()], "Failed 5.4.6");
+        check(&[refused("5.7.1"), ourselves()], "Failed 5.7.1");
+        check(
+            &[passing("4.4.1", Reason::Connect), ourselves()],
+            "Deferred 4.4.1",
         );
     }
 

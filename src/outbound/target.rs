@@ -32,6 +32,8 @@ pub(super) struct Terms {
     pub(super) opening: Opening,
     /// As whom we must authenticate.
     pub(super) login: Option<RelayLogin>,
+    /// Whether the host may have our own name: only if the operator named it, not DNS.
+    pub(super) may_be_us: bool,
 }
 
 /// Where TLS begins.

@@ -1,7 +1,6 @@
 //! One socket to a remote host, in clear or with TLS, its read buffer and its deadlines.
 
 use std::io;
-use std::net::SocketAddr;
 use std::pin::Pin;
 use std::task::Poll;
 use std::time::Duration;
@@ -26,7 +25,6 @@ const READ_BYTES: usize = 4 * 1024;
 /// How long each kind of waiting may take (RFC 5321 4.5.3.2).
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Timeouts {
-    connect: Duration,
     reply: Duration,
     data_reply: Duration,
 }
@@ -36,7 +34,6 @@ impl Timeouts {
     #[must_use]
     pub(super) fn of(config: &DeliveryConfig) -> Timeouts {
         Timeouts {
-            connect: config.connect_timeout,
             reply: config.reply_timeout,
             data_reply: config.data_reply_timeout,
         }
@@ -72,27 +69,15 @@ impl Stream {
 }
 
 impl Wire {
-    /// Dials one address.
-    pub(super) async fn connect(
-        address: SocketAddr,
-        timeouts: Timeouts,
-        deadline: Instant,
-    ) -> Result<Wire, ConnectionError> {
-        let until = deadline.min(Instant::now() + timeouts.connect);
-        let tcp = match timeout_at(until, TcpStream::connect(address)).await {
-            Ok(Ok(tcp)) => tcp,
-            Ok(Err(error)) => return Err(ConnectionError::Connect(error)),
-            Err(_) => return Err(ConnectionError::ConnectTimeout),
-        };
-        // Commands are small and each waits for its reply; a host where this fails still gets mail.
-        let _ = tcp.set_nodelay(true);
-        Ok(Wire {
+    /// Over a connection that is there.
+    pub(super) fn new(tcp: TcpStream, timeouts: Timeouts, deadline: Instant) -> Wire {
+        Wire {
             stream: Stream::Clear(tcp),
             input: BytesMut::new(),
             reader: ReplyReader::new(),
             timeouts,
             deadline,
-        })
+        }
     }
 
     /// Writes everything. `during` says what we wait for if the host does not take it.

@@ -36,7 +36,7 @@
 //! | no connection, ever | `.never_accepts()` times out · `world.next_address()` refuses · `mx.never_called()` claims |
 //! | TLS | `.tls(Certificate::Good)` or `Expired`, `WrongName`... · `.handshake(Handshake::Garbage)` · `.starttls(["454 4.7.0 no"])` |
 //! | TLS of the relay | `World::setup().with_tls().await` · `c.starttls(world.ca().client(), "gp.test").await` · `.port(world.tls_port())` and `c.handshake(...)` |
-//! | DNS | `world.dns().mx(...)`, `.a(...)`, `.null_mx(...)`, `.troubles("example.net", MX, Trouble::ServFail)`, `.never_asked(...)` |
+//! | DNS | `world.dns().mx(...)`, `.a(...)`, `.null_mx(...)`, `.troubles("example.net", MX, Trouble::ServFail)` or `Trouble::Forged {...}`, `.never_asked(...)` |
 //! | a dialogue | `let mut c = world.client().session().await;` `c.cmd("RCPT TO:<a@b>").await.expect("503 5.5.1");` |
 //! | many lines of it | `c.dialogue([("MAIL FROM:<a@b>", "250"), ("RCPT TO:<a@b>", "250"), ("DATA", "354")]).await;` |
 //! | the first octets | `let mut c = world.client().from("127.0.0.9").connect().await;` `c.read_reply().await.expect("554 5.7.1");` |
@@ -109,7 +109,7 @@ mod world;
 pub use self::client::{Client, Cut, Rules};
 pub use self::deadline::{deadline, within};
 pub use self::dial::Dial;
-pub use self::dns::{Dns, Query, RData, RecordType, Transport, Trouble};
+pub use self::dns::{Dns, Query, RData, RecordType, Transport, Trouble, Wrong};
 pub use self::fields::{Field, Fields};
 pub use self::history::History;
 pub use self::http::HttpAnswer;

@@ -21,7 +21,8 @@ use super::super::carry::{Bodies, CarryError, carry};
 use super::super::connection::Connection;
 use super::super::connection_error::ConnectionError;
 use super::super::pool::{Lent, Room, Tidiness};
-use super::super::tally::Trouble;
+use super::super::race::race;
+use super::super::tally::{Tally, Trouble};
 use super::super::target::{HostName, Target};
 use super::super::wire::Wire;
 use super::{Attempt, Courier, Hosts};
@@ -52,12 +53,16 @@ impl<B: Bodies> Attempt<'_, B> {
             address: SocketAddr::new(*address, hosts.port),
             terms: hosts.terms.clone(),
         };
-        let mut left: VecDeque<Target> = addresses.iter().map(target).collect();
+        let mut left: VecDeque<Target> = addresses
+            .iter()
+            .filter(|address| address.is_ipv4() || self.complaints.is_empty())
+            .map(target)
+            .collect();
         let pool = &self.courier.pool;
         let mut kept = pool
             .take(self.destination, left.make_contiguous(), deadline)
             .await;
-        while !self.open.is_empty() && !left.is_empty() {
+        while !self.is_over() && !left.is_empty() {
             if self.addresses_left == 0 {
                 self.tally.cut_short();
                 return;
@@ -71,40 +76,56 @@ impl<B: Bodies> Attempt<'_, B> {
             };
             let target = lent.target().clone();
             left.retain(|other| *other != target);
+            let before = self.complaints.is_empty();
             // Boxed: a connection with TLS and buffers is large, and there are thousands of attempts.
             match Box::pin(self.use_connection(lent)).await {
                 Used::ToTheEnd => self.addresses_left -= 1,
                 Used::WornOut => left.push_front(target),
             }
+            if before && !self.complaints.is_empty() {
+                // What counts from here on is whether IPv4 does better.
+                self.tally = Tally::default();
+                left.retain(|target| target.address.is_ipv4());
+            }
         }
     }
 
-    /// Connects to the first of these, or gets a kept connection to one of them. An address where
-    /// that fails counts as tried.
+    /// Connects to whichever of these answers first, or gets a kept connection to one of them. An
+    /// address where that fails counts as tried.
     async fn connect(&mut self, left: &mut VecDeque<Target>, deadline: Instant) -> Option<Lent> {
         let Courier { pool, caller, .. } = self.courier;
         let room = pool
             .room(self.destination, left.make_contiguous(), deadline)
             .await;
-        let target = left.pop_front()?;
-        let opened = match room {
-            Ok(Room::Kept(lent)) => {
-                left.push_front(target);
-                return Some(lent);
-            }
-            Ok(Room::Place(place)) => Box::pin(Connection::open(caller, &target, deadline))
-                .await
-                .map(|connection| pool.lend(place, target.clone(), connection)),
-            Err(error) => Err(error),
-        };
-        match opened {
-            Ok(lent) => Some(lent),
+        let place = match room {
+            Ok(Room::Kept(lent)) => return Some(lent),
+            Ok(Room::Place(place)) => place,
             Err(error) => {
-                self.addresses_left -= 1;
-                self.tally.add(error.trouble(&target.remote()));
+                let target = left.pop_front()?;
+                self.failed(&target, &error);
+                return None;
+            }
+        };
+        let beyond = left.split_off(left.len().min(self.addresses_left));
+        let dial = |target: &Target| caller.dialer.dial(target.address, deadline);
+        let raced = Box::pin(race(left, dial)).await;
+        left.extend(beyond);
+        for (target, error) in &raced.failed {
+            self.failed(target, error);
+        }
+        let (target, tcp) = raced.winner?;
+        match Box::pin(Connection::open(caller, &target, tcp, deadline)).await {
+            Ok(connection) => Some(pool.lend(place, target, connection)),
+            Err(error) => {
+                self.failed(&target, &error);
                 None
             }
         }
+    }
+
+    fn failed(&mut self, target: &Target, error: &ConnectionError) {
+        self.addresses_left -= 1;
+        self.tally.add(error.trouble(&target.remote()));
     }
 
     /// Sends the message to everyone who is open, in as many transactions as that takes. Each of
@@ -123,6 +144,10 @@ impl<B: Bodies> Attempt<'_, B> {
             };
             if self.open.is_empty() {
                 self.courier.pool.give_back(lent, tidiness);
+                return Used::ToTheEnd;
+            }
+            if self.complaints.rule_out(&lent.target().remote()) {
+                self.courier.pool.dismiss(lent);
                 return Used::ToTheEnd;
             }
             if lent.is_spent() {
@@ -181,6 +206,7 @@ impl<B: Bodies> Attempt<'_, B> {
                 settled[at] = Some(self.in_doubt(self.open[at], error, &remote));
             }
         }
+        self.complaints.put_aside(&self.open, &mut settled, &remote);
         self.settle(settled, offered.dsn);
 
         let trouble = match (carried, closed_by) {

@@ -9,15 +9,18 @@ use rcgen::{BasicConstraints, CertificateParams, CertifiedIssuer, IsCa, KeyPair}
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use tokio_rustls::TlsAcceptor;
 
+use super::super::dialer::Dialer;
+use super::super::dns::Dns;
 use super::super::login::LoginAlarm;
 use super::super::loopback::{
     Act, Log, Says, TestBody, a, host, listener, listeners, mx, name_server,
 };
-use super::super::test_config;
+use super::super::route_alarm::RouteAlarm;
 use super::super::tls::TlsClient;
 use super::super::wire::Timeouts;
+use super::super::{test_config, test_ourselves};
 use super::*;
-use crate::config::RelayHost;
+use crate::config::{RelayHost, RelayName};
 use crate::mail::{
     Address, BodyFacts, BodyKind, Client, Domain, Envelope, QueueId, RecipientNo, RecipientState,
     ReversePath, Spelling, UnixMillis,
@@ -68,12 +71,18 @@ fn courier(config: DeliveryConfig) -> Courier<TestBody> {
     let caller = Caller {
         hostname: Domain::parse("gp.test").unwrap(),
         timeouts: Timeouts::of(&config),
+        dialer: Dialer::new(&config).unwrap(),
         tls: TlsClient::new(config.tls_ca_file.as_deref()).unwrap(),
         login_alarm: LoginAlarm::new(Events::default()),
     };
     Courier {
-        dns: Dns::new(&config).unwrap(),
         pool: Pool::new(DESTINATION_MAX, config.connection_idle, Events::default()),
+        finder: Finder {
+            dns: Dns::new(&config).unwrap(),
+            ourselves: test_ourselves(&[]),
+            alarm: RouteAlarm::default(),
+            events: Events::default(),
+        },
         config,
         caller,
         bodies: TestBody {

@@ -5,6 +5,7 @@ use std::net::SocketAddr;
 use futures_util::FutureExt as _;
 
 use super::super::connection::Caller;
+use super::super::dialer::Dialer;
 use super::super::login::LoginAlarm;
 use super::super::loopback::{Act, Log, host, listener};
 use super::super::policy::terms_of;
@@ -35,6 +36,7 @@ async fn scene(most: usize, idle: Duration, script: &'static [Act]) -> Scene {
         caller: Caller {
             hostname: Domain::parse("gp.test").unwrap(),
             timeouts: Timeouts::of(&config),
+            dialer: Dialer::new(&config).unwrap(),
             tls: TlsClient::new(None).unwrap(),
             login_alarm: LoginAlarm::new(Events::default()),
         },
@@ -71,7 +73,8 @@ impl Scene {
         let Room::Place(place) = self.room(&[]).await else {
             panic!("a kept one")
         };
-        let opened = Connection::open(&self.caller, &self.target, soon()).await;
+        let tcp = self.caller.dialer.dial(self.target.address, soon()).await;
+        let opened = Connection::open(&self.caller, &self.target, tcp.unwrap(), soon()).await;
         self.pool.lend(place, self.target.clone(), opened.unwrap())
     }
 

@@ -8,7 +8,7 @@
 mod sockets;
 mod zone;
 
-use std::net::{IpAddr, SocketAddr};
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::panic::Location;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
@@ -72,6 +72,26 @@ pub enum Trouble {
     Truncated,
     /// The right answer, so much later.
     Slow(Duration),
+    /// An answer that comes from somewhere else, with this address for every name.
+    Forged {
+        wrong: Wrong,
+        address: Ipv4Addr,
+        /// Whether the right answer comes behind it, or never.
+        then_right: bool,
+    },
+    /// FORMERR to a question with EDNS (RFC 6891 7), the right answer to one without.
+    NoEdns,
+    /// The right answer, with all names in mixed case.
+    MixedCase,
+}
+
+/// What is wrong with a forged answer.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Wrong {
+    /// Its id.
+    Id,
+    /// What it says was asked.
+    Question,
 }
 
 impl Dns {

@@ -32,7 +32,7 @@ async fn serve_udp(socket: Arc<UdpSocket>, shared: Arc<Shared>) {
         let request = datagram[..length].to_vec();
         let (socket, shared) = (Arc::clone(&socket), Arc::clone(&shared));
         pending.spawn(async move {
-            if let Some(answer) = answer(&shared, &request, Transport::Udp).await {
+            for answer in answers(&shared, &request, Transport::Udp).await {
                 let _ = socket.send_to(&answer, peer).await; // the asker may have gone
             }
         });
@@ -57,7 +57,7 @@ async fn serve_connection(mut stream: TcpStream, shared: &Shared) -> io::Result<
         let length = stream.read_u16().await?;
         let mut request = vec![0; usize::from(length)];
         stream.read_exact(&mut request).await?;
-        if let Some(answer) = answer(shared, &request, Transport::Tcp).await {
+        for answer in answers(shared, &request, Transport::Tcp).await {
             let length = u16::try_from(answer.len()).map_err(io::Error::other)?;
             stream.write_u16(length).await?;
             stream.write_all(&answer).await?;
@@ -65,16 +65,18 @@ async fn serve_connection(mut stream: TcpStream, shared: &Shared) -> io::Result<
     }
 }
 
-async fn answer(shared: &Shared, request: &[u8], transport: Transport) -> Option<Vec<u8>> {
+async fn answers(shared: &Shared, request: &[u8], transport: Transport) -> Vec<Vec<u8>> {
     let message = match Message::from_vec(request) {
         Ok(message) => message,
         Err(error) => {
             let what = format!("got what is no DNS message: {error}");
             shared.timeline.note("dns", &what);
-            return None;
+            return Vec::new();
         }
     };
-    let question = message.queries.first()?.clone();
+    let Some(question) = message.queries.first().cloned() else {
+        return Vec::new();
+    };
     let query = Query {
         name: question
             .name()
@@ -92,17 +94,10 @@ async fn answer(shared: &Shared, request: &[u8], transport: Transport) -> Option
         .react(&message, &question, transport);
     let told = match &reaction {
         Reaction::Silence => "silence".to_owned(),
-        Reaction::Answer(octets, _) => Message::from_vec(octets).map_or_else(
-            |error| error.to_string(),
-            |told| {
-                format!(
-                    "{}{}, {} answers",
-                    told.metadata.response_code,
-                    if told.metadata.truncation { " TC" } else { "" },
-                    told.answers.len()
-                )
-            },
-        ),
+        Reaction::Answers(answers, _) => {
+            let told: Vec<String> = answers.iter().map(|answer| in_words(answer)).collect();
+            told.join("; ")
+        }
     };
     shared.timeline.note(
         "dns",
@@ -113,12 +108,26 @@ async fn answer(shared: &Shared, request: &[u8], transport: Transport) -> Option
     );
     shared.queries.push(query);
     match reaction {
-        Reaction::Silence => None,
-        Reaction::Answer(octets, pause) => {
+        Reaction::Silence => Vec::new(),
+        Reaction::Answers(answers, pause) => {
             if !pause.is_zero() {
                 tokio::time::sleep(pause).await; // a slow server is what the test asked for
             }
-            Some(octets)
+            answers
         }
     }
+}
+
+fn in_words(answer: &[u8]) -> String {
+    Message::from_vec(answer).map_or_else(
+        |error| error.to_string(),
+        |told| {
+            format!(
+                "{}{}, {} answers",
+                told.metadata.response_code,
+                if told.metadata.truncation { " TC" } else { "" },
+                told.answers.len()
+            )
+        },
+    )
 }

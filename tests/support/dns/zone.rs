@@ -1,14 +1,14 @@
 //! What the server knows, and the answer to one question. No sockets.
 
 use std::collections::{BTreeSet, HashMap};
-use std::net::IpAddr;
+use std::net::{IpAddr, Ipv4Addr};
 use std::time::Duration;
 
 use hickory_proto::op::{Edns, Message, Metadata, Query as Question, ResponseCode};
 use hickory_proto::rr::rdata::{A, AAAA, CNAME, MX, SOA, TXT};
 use hickory_proto::rr::{Name, RData, Record, RecordType};
 
-use super::{Transport, Trouble};
+use super::{Transport, Trouble, Wrong};
 
 /// Links of a CNAME chain that are followed; a longer one is SERVFAIL, as with real resolvers.
 const CNAME_LINKS_MAX: usize = 16;
@@ -27,8 +27,8 @@ pub(super) struct Zone {
 /// What becomes of a question.
 #[derive(Debug)]
 pub(super) enum Reaction {
-    /// This goes back, after a pause.
-    Answer(Vec<u8>, Duration),
+    /// These go back, after a pause.
+    Answers(Vec<Vec<u8>>, Duration),
     /// Nothing goes back.
     Silence,
 }
@@ -109,18 +109,37 @@ impl Zone {
                 pause = by;
                 self.resolve(question, &mut response);
             }
-            Some(Trouble::Truncated) | None => self.resolve(question, &mut response),
+            Some(Trouble::NoEdns) if request.edns.is_some() => {
+                response.edns = None;
+                response.metadata.response_code = ResponseCode::FormErr;
+            }
+            Some(Trouble::MixedCase) => {
+                self.resolve(question, &mut response);
+                mix_case(&mut response);
+            }
+            Some(Trouble::Forged {
+                wrong,
+                address,
+                then_right,
+            }) => {
+                let mut answers = vec![forge(&response, question, wrong, address)];
+                if then_right {
+                    self.resolve(question, &mut response);
+                    answers.push(encoded(&response));
+                }
+                return Reaction::Answers(answers, pause);
+            }
+            Some(Trouble::Truncated | Trouble::NoEdns) | None => {
+                self.resolve(question, &mut response);
+            }
         }
 
-        let mut octets = response.to_vec().expect("our own records can be encoded");
+        let mut octets = encoded(&response);
         let udp_room = usize::from(request.max_payload().min(UDP_PAYLOAD));
         if transport == Transport::Udp && octets.len() > udp_room {
-            octets = response
-                .truncate()
-                .to_vec()
-                .expect("a shorter one can be encoded too");
+            octets = encoded(&response.truncate());
         }
-        Reaction::Answer(octets, pause)
+        Reaction::Answers(vec![octets], pause)
     }
 
     fn resolve(&self, question: &Question, response: &mut Message) {
@@ -161,6 +180,65 @@ impl Zone {
             .or_else(|| self.troubles.get(&(owner.clone(), None)))
             .copied()
     }
+}
+
+fn encoded(response: &Message) -> Vec<u8> {
+    response.to_vec().expect("our own records can be encoded")
+}
+
+/// As somebody would answer who wants the mail and has not seen the question.
+fn forge(answer: &Message, asked: &Question, wrong: Wrong, address: Ipv4Addr) -> Vec<u8> {
+    let mut forged = answer.clone();
+    let owner = match wrong {
+        Wrong::Id => {
+            forged.metadata.id ^= 1;
+            asked.name().clone()
+        }
+        Wrong::Question => {
+            let other = name("other.forged.test");
+            let mut question = asked.clone();
+            question.set_name(other.clone());
+            forged.queries = vec![question];
+            other
+        }
+    };
+    let trap = name("trap.forged.test");
+    let data = match asked.query_type() {
+        RecordType::MX => RData::MX(MX::new(0, trap.clone())),
+        _ => RData::A(A(address)),
+    };
+    forged.add_answer(Record::from_rdata(owner, 0, data.clone()));
+    forged.add_answer(Record::from_rdata(asked.name().clone(), 0, data));
+    forged.add_additional(Record::from_rdata(trap, 0, RData::A(A(address))));
+    encoded(&forged)
+}
+
+/// `dest.test` becomes `DeSt.TeSt`, in questions, owners and mail hosts.
+fn mix_case(response: &mut Message) {
+    for question in &mut response.queries {
+        let mixed = mixed(question.name());
+        question.set_name(mixed);
+    }
+    for record in &mut response.answers {
+        record.name = mixed(&record.name);
+        if let RData::MX(mx) = &record.data {
+            record.data = RData::MX(MX::new(mx.preference, mixed(&mx.exchange)));
+        }
+    }
+}
+
+fn mixed(name: &Name) -> Name {
+    let mut upper = false;
+    let letter = |c: char| {
+        upper = !upper;
+        if upper {
+            c.to_ascii_uppercase()
+        } else {
+            c.to_ascii_lowercase()
+        }
+    };
+    let text: String = name.to_ascii().chars().map(letter).collect();
+    Name::from_ascii(text).expect("a name in another case is a name")
 }
 
 pub(super) fn mx(preference: u16, host: &str) -> RData {
