@@ -273,10 +273,13 @@ async fn a_kept_connection_serves_each_attempt_with_its_own_deadline() {
     let world = long_kept().set("SMTP_ATTEMPT_TIMEOUT", "1s").await;
     let mx = world.remote("dest.test").await;
     let began = Instant::now();
+    let mut mails: usize = 0;
     while began.elapsed() < Duration::from_millis(1_500) {
         one_mail(&world, "ann@dest.test").await;
+        mails += 1;
     }
-    assert_eq!(mx.connections().len(), 1);
+    // A quick machine gets to the bound of 100 messages of a connection in that time.
+    assert_eq!(mx.connections().len(), mails.div_ceil(100));
 }
 
 #[tokio::test]
