@@ -129,6 +129,8 @@ pub use self::scram::Scram;
 pub use self::stuffing::{stuffed, unstuffed};
 pub use self::submission::Submission;
 pub use self::terminal::Terminal;
+pub use self::task::Task;
 pub use self::timeline::visible;
 pub use self::tls::{Ca, Certificate};
+pub use self::wire::Wire;
 pub use self::world::{Setup, World};

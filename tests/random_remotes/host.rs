@@ -1,0 +1,697 @@
+//! The mail hosts of all cases, on one listener: who is called is known by the address.
+
+use std::convert::Infallible;
+use std::net::{IpAddr, Ipv4Addr};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
+use std::time::Duration;
+
+use jiff::Timestamp;
+use tokio::net::{TcpListener, TcpStream};
+use tokio::task::JoinSet;
+use tokio::time::Instant;
+
+use super::case::{Case, Fate, HostPlan, RcptId, Tls, whose};
+use super::record::{Record, What};
+use super::turn::{Act, Endless, Says, Turn, Usual, Verb};
+use super::{ATTEMPT_TIMEOUT, REPLY_TIMEOUT, SLACK, signed};
+use crate::support::{Random, Wire, unstuffed, visible};
+
+/// Longest line that is shown in a transcript: a reply without end would fill it.
+const FLOOD_OCTETS: usize = 4 * 1024;
+
+/// A case in its place: what it is, and what became of it.
+#[derive(Debug)]
+pub(super) struct Place {
+    pub(super) case: Case,
+    /// Just before the first of it was sent in.
+    pub(super) sent_at: OnceLock<Timestamp>,
+    record: Mutex<Record>,
+}
+
+impl Place {
+    pub(super) fn of(case: Case) -> Place {
+        let record = Mutex::new(Record::of(&case));
+        Place {
+            case,
+            sent_at: OnceLock::new(),
+            record,
+        }
+    }
+
+    pub(super) fn record(&self) -> MutexGuard<'_, Record> {
+        self.record.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// Serves all hosts until it is dropped.
+pub(super) async fn serve(
+    port: u16,
+    places: Arc<Vec<Place>>,
+    tls: Arc<rustls::ServerConfig>,
+) -> std::io::Result<impl Future<Output = ()> + Send + 'static> {
+    let listener = TcpListener::bind((Ipv4Addr::UNSPECIFIED, port)).await?;
+    Ok(async move {
+        let mut sessions = JoinSet::new();
+        loop {
+            while sessions.try_join_next().is_some() {}
+            if let Ok((stream, _)) = listener.accept().await {
+                sessions.spawn(session(stream, Arc::clone(&places), Arc::clone(&tls)));
+            }
+        }
+    })
+}
+
+async fn session(stream: TcpStream, places: Arc<Vec<Place>>, tls: Arc<rustls::ServerConfig>) {
+    let Ok(IpAddr::V4(address)) = stream.local_addr().map(|local| local.ip()) else {
+        return;
+    };
+    let called = whose(address).and_then(|(slot, host)| Some((places.get(slot)?, host)));
+    let (Some((place, host)), Ok(wire)) = (called, Wire::new(stream)) else {
+        return; // another test's address
+    };
+    let connection = place.record().connected(host);
+    let plan = &place.case.hosts[host];
+    let healed = plan.heals_after.is_some_and(|after| connection >= after);
+    let mut session = Session {
+        place,
+        plan,
+        host,
+        name: format!("h{host}#{connection}"),
+        wire: Some(wire),
+        tls,
+        inbox: Inbox::default(),
+        random: place.case.random_for(host, connection),
+        trouble_percent: if healed { 0 } else { plan.trouble_percent },
+        healed,
+        nonsense: false,
+        hello: Hello::No,
+        transaction: None,
+        transactions: 0,
+    };
+    session.note("connected");
+    let Err(why) = session.run().await;
+    session.note(&format!("over: {why:?}"));
+    place.record().open -= 1;
+}
+
+/// A session, as one host sees it.
+struct Session<'a> {
+    place: &'a Place,
+    plan: &'a HostPlan,
+    host: usize,
+    name: String,
+    /// None only within a handshake, and after the end.
+    wire: Option<Wire>,
+    tls: Arc<rustls::ServerConfig>,
+    inbox: Inbox,
+    random: Random,
+    trouble_percent: usize,
+    healed: bool,
+    /// Something was said that was no reply: what follows has no certain meaning.
+    nonsense: bool,
+    hello: Hello,
+    transaction: Option<Transaction>,
+    transactions: usize,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Hello {
+    No,
+    Plain,
+    Extended,
+}
+
+#[derive(Default)]
+struct Transaction {
+    /// MAIL was refused with this, so that it counts.
+    refused: Option<u16>,
+    /// MAIL was not taken.
+    dead: bool,
+    accepted: Vec<RcptId>,
+    chunks: Vec<u8>,
+}
+
+/// Why a session is over.
+#[derive(Clone, Copy, Debug)]
+enum Over {
+    /// QUIT.
+    Quit,
+    /// The relay left without a word, or was no longer there.
+    Left,
+    /// As the host wanted.
+    Cut,
+}
+
+/// What came, with the time when it came: a host that is busy with something else, such as saying
+/// nothing, still knows when it was spoken to.
+#[derive(Default)]
+struct Inbox {
+    octets: Vec<u8>,
+    /// How many octets were there at that time.
+    stamps: Vec<(usize, Timestamp)>,
+}
+
+impl Inbox {
+    fn stamp(&mut self) {
+        self.stamps.push((self.octets.len(), Timestamp::now()));
+    }
+
+    /// The first so many octets, and when the last of them came.
+    fn take(&mut self, count: usize) -> (Vec<u8>, Timestamp) {
+        let at = self.stamps.iter().find(|(length, _)| *length >= count);
+        let at = at.map_or_else(Timestamp::now, |(_, at)| *at);
+        self.stamps.retain(|(length, _)| *length > count);
+        for (length, _) in &mut self.stamps {
+            *length -= count;
+        }
+        (self.octets.drain(..count).collect(), at)
+    }
+
+    /// Up to and with the first of these.
+    fn end_of(&self, mark: &[u8]) -> Option<usize> {
+        memchr::memmem::find(&self.octets, mark).map(|at| at + mark.len())
+    }
+}
+
+impl Session<'_> {
+    async fn run(&mut self) -> Result<Infallible, Over> {
+        let greeting = Usual::of(220, "host.test ESMTP");
+        self.turn(Verb::Greeting, &greeting).await.1?;
+        loop {
+            let (line, at) = self.line().await?;
+            self.note(&format!("< {line}"));
+            let verb = line.split([' ', ':']).next().unwrap_or_default();
+            match verb.to_ascii_uppercase().as_str() {
+                "EHLO" | "HELO" => self.hello(verb).await?,
+                "STARTTLS" => self.starttls().await?,
+                "MAIL" => self.mail(&line, at).await?,
+                "RCPT" => self.rcpt(&line, at).await?,
+                "DATA" => self.data(at).await?,
+                "BDAT" => self.bdat(&line).await?,
+                "RSET" => {
+                    self.transaction = None;
+                    self.turn(Verb::Rset, &Usual::of(250, "2.0.0 ok")).await.1?;
+                }
+                "NOOP" => {
+                    self.turn(Verb::Other, &Usual::of(250, "2.0.0 ok"))
+                        .await
+                        .1?
+                }
+                "QUIT" => {
+                    self.turn(Verb::Quit, &Usual::of(221, "2.0.0 bye"))
+                        .await
+                        .1?;
+                    return Err(Over::Quit);
+                }
+                _ => {
+                    self.breach(format!("said {line:?}"));
+                    self.turn(Verb::Other, &Usual::of(500, "5.5.1 what?"))
+                        .await
+                        .1?;
+                }
+            }
+        }
+    }
+
+    async fn hello(&mut self, verb: &str) -> Result<(), Over> {
+        let mut lines = vec!["host.test greets you".to_owned()];
+        let extended = verb.eq_ignore_ascii_case("EHLO");
+        if extended {
+            lines.extend(self.plan.offers.iter().cloned());
+            let in_tls = self.wire.as_ref().is_some_and(Wire::is_tls);
+            if self.plan.tls != Tls::NotOffered && !in_tls {
+                lines.push("STARTTLS".to_owned());
+            }
+        }
+        let usual = Usual { code: 250, lines };
+        let (says, performed) = self.turn(Verb::Hello, &usual).await;
+        if says.code().is_some_and(|code| code / 100 == 2) {
+            self.transaction = None;
+            self.hello = if extended {
+                Hello::Extended
+            } else {
+                Hello::Plain
+            };
+        }
+        performed
+    }
+
+    async fn starttls(&mut self) -> Result<(), Over> {
+        let broken = self.plan.tls == Tls::Broken && !self.healed;
+        let usual = match broken && self.random.below(2) == 0 {
+            true => Usual::of(454, "4.7.0 no TLS now"),
+            false => Usual::of(220, "2.0.0 go"),
+        };
+        let (says, performed) = self.turn(Verb::StartTls, &usual).await;
+        performed?;
+        if says != Says::Plainly(220) {
+            return Ok(());
+        }
+        if broken {
+            self.fill().await?;
+            self.send(b"this is not TLS\r\n").await?;
+            return self.close();
+        }
+        let wire = self.wire.take().ok_or(Over::Cut)?;
+        self.inbox = Inbox::default();
+        let handshake = wire.accept_tls(Arc::clone(&self.tls));
+        match tokio::time::timeout(ATTEMPT_TIMEOUT + SLACK, handshake).await {
+            Ok(Ok(wire)) => self.wire = Some(wire),
+            Ok(Err(_)) | Err(_) => return Err(Over::Left),
+        }
+        self.note("TLS begins");
+        self.hello = Hello::No;
+        self.transaction = None;
+        Ok(())
+    }
+
+    async fn mail(&mut self, line: &str, at: Timestamp) -> Result<(), Over> {
+        self.check_parameters(line);
+        self.transactions += 1;
+        let full = self.transactions > self.plan.mails_max;
+        let usual = match full {
+            true => Usual::of(421, "4.7.0 no more mail in this session"),
+            false => Usual::of(250, "2.1.0 ok"),
+        };
+        let (says, performed) = self.turn(Verb::Mail, &usual).await;
+        performed?;
+        if full {
+            return self.close();
+        }
+        self.transaction = Some(Transaction {
+            refused: self.counted(&says, at).filter(|code| code / 100 == 5),
+            dead: says.code().is_none_or(|code| code / 100 != 2) && !self.nonsense,
+            ..Transaction::default()
+        });
+        Ok(())
+    }
+
+    async fn rcpt(&mut self, line: &str, at: Timestamp) -> Result<(), Over> {
+        let mailbox = line.split(['<', '>']).nth(1).unwrap_or_default();
+        let found = RcptId::of(mailbox);
+        let found = found.and_then(|id| Some((id, self.place.case.rcpt(id)?)));
+        let Some((id, rcpt)) = found else {
+            self.breach(format!("named somebody else: {line}"));
+            return self
+                .turn(Verb::Other, &Usual::of(550, "5.1.1 who?"))
+                .await
+                .1;
+        };
+        let before = self.place.record().named(at, id);
+        let accepted = self.transaction.as_ref().map_or(0, |t| t.accepted.len());
+        let usual = match (&self.transaction, rcpt.fate) {
+            (None | Some(Transaction { dead: true, .. }), _) => Usual::of(503, "5.5.1 MAIL first"),
+            _ if accepted >= self.plan.rcpts_max => Usual::of(452, "4.5.3 too many recipients"),
+            (_, Fate::Refused) => Usual::of(550, "5.1.1 unknown"),
+            (_, Fate::NeverYet) => Usual::of(450, "4.2.0 not yet"),
+            (_, Fate::Later(times)) if before < times => Usual::of(451, "4.7.1 greylisted"),
+            (_, Fate::Taken | Fate::Later(_)) => Usual::of(250, "2.1.5 ok"),
+        };
+        let (says, performed) = self.turn(Verb::Rcpt, &usual).await;
+        let counted = match performed {
+            Ok(()) | Err(Over::Cut) => self.counted(&says, at),
+            Err(Over::Left | Over::Quit) => None,
+        };
+        let Some(transaction) = &mut self.transaction else {
+            return performed;
+        };
+        // "Too many recipients" is not about this one (RFC 5321 4.5.3.1.10).
+        let own = counted.filter(|code| code / 100 == 5 && *code != 552 && !transaction.dead);
+        if let Some(code) = transaction.refused.filter(|_| counted.is_some()).or(own) {
+            self.place.record().fact(at, What::Refused(id, code));
+        }
+        if self.nonsense || says.code().is_some_and(|code| code / 100 == 2) {
+            transaction.accepted.push(id);
+        }
+        performed
+    }
+
+    async fn data(&mut self, at: Timestamp) -> Result<(), Over> {
+        let nobody = self.accepted().is_empty();
+        let usual = match nobody {
+            true if self.random.below(3) > 0 => Usual::of(554, "5.5.1 no valid recipients"),
+            _ => Usual::of(354, "go"),
+        };
+        let (says, performed) = self.turn(Verb::Data, &usual).await;
+        self.refused_if_it_counts(&says, performed, at);
+        performed?;
+        if says.code().is_none_or(|code| code / 100 != 3) {
+            return Ok(());
+        }
+        if self.troubled() {
+            return self.amid_the_message().await;
+        }
+        let empty = loop {
+            if self.inbox.octets.starts_with(b".\r\n") {
+                break true;
+            }
+            if self.inbox.end_of(b"\r\n.\r\n").is_some() {
+                break false;
+            }
+            self.fill().await?;
+        };
+        let length = match empty {
+            true => 3,
+            false => self.inbox.end_of(b"\r\n.\r\n").unwrap_or_default(),
+        };
+        let (wire, at) = self.inbox.take(length);
+        let octets = unstuffed(wire.strip_suffix(b".\r\n").unwrap_or(&wire));
+        self.whole(&octets, at).await
+    }
+
+    /// Something other than waiting for its end happens to a message.
+    async fn amid_the_message(&mut self) -> Result<(), Over> {
+        let some = 1 + self.random.below(3_000);
+        while self.inbox.octets.len() < some && self.inbox.end_of(b"\r\n.\r\n").is_none() {
+            self.fill().await?;
+        }
+        self.note(&format!(
+            "< {} octets of a message",
+            self.inbox.octets.len()
+        ));
+        let early = Usual::of(*self.random.pick(&[250, 451, 554]), "too soon");
+        let turn = match self.random.below(5) {
+            0 => Turn::usual(&mut self.random, &early),
+            _ => Turn::trouble(&mut self.random, Verb::Body, &early),
+        };
+        // What is said before its time is no answer to the message.
+        self.nonsense = true;
+        self.perform(Verb::Body, turn).await?;
+        self.close()
+    }
+
+    async fn bdat(&mut self, line: &str) -> Result<(), Over> {
+        let mut words = line.split_ascii_whitespace().skip(1);
+        let count: Option<usize> = words.next().and_then(|word| word.parse().ok());
+        let Some(count) = count else {
+            self.breach(format!("said {line:?}"));
+            return self.close();
+        };
+        let last = words
+            .next()
+            .is_some_and(|word| word.eq_ignore_ascii_case("LAST"));
+        while self.inbox.octets.len() < count {
+            self.fill().await?;
+        }
+        let (chunk, at) = self.inbox.take(count);
+        if self.accepted().is_empty() {
+            let usual = Usual::of(503, "5.5.1 nobody to send it to");
+            return self.turn(Verb::Other, &usual).await.1;
+        }
+        if let Some(transaction) = &mut self.transaction {
+            transaction.chunks.extend(chunk);
+        }
+        if last {
+            let chunks = self
+                .transaction
+                .as_mut()
+                .map(|t| std::mem::take(&mut t.chunks));
+            return self.whole(&chunks.unwrap_or_default(), at).await;
+        }
+        let (says, performed) = self.turn(Verb::Data, &Usual::of(250, "2.0.0 more")).await;
+        self.refused_if_it_counts(&says, performed, at);
+        performed
+    }
+
+    /// A message has come whole.
+    async fn whole(&mut self, octets: &[u8], at: Timestamp) -> Result<(), Over> {
+        self.note(&format!("< a message of {} octets", octets.len()));
+        self.check_message(octets);
+        let usual = match self.accepted().is_empty() {
+            true => Usual::of(554, "5.5.1 nobody to send it to"),
+            false => Usual::of(250, "2.0.0 queued"),
+        };
+        let turn = self.draw(Verb::Dot, &usual);
+        let (says, takes) = (turn.says.clone(), turn.takes);
+        let performed = self.perform(Verb::Dot, turn).await;
+        if takes {
+            let heard = !matches!(performed, Err(Over::Left));
+            let told = heard && self.counted(&says, at).is_some_and(|code| code / 100 == 2);
+            for rcpt in self.accepted() {
+                let fact = What::Taken { rcpt, told };
+                self.place.record().fact(at, fact);
+            }
+            let certainly = if told {
+                "certainly"
+            } else {
+                "perhaps unknown to the relay"
+            };
+            self.note(&format!(
+                "has it, {certainly}, for {:?}",
+                names(&self.accepted())
+            ));
+        } else {
+            self.refused_if_it_counts(&says, performed, at);
+        }
+        self.transaction = None;
+        performed
+    }
+
+    /// Everybody who was accepted and is now refused.
+    fn refused_if_it_counts(&self, says: &Says, performed: Result<(), Over>, at: Timestamp) {
+        let heard = !matches!(performed, Err(Over::Left));
+        let counted = self
+            .counted(says, at)
+            .filter(|code| heard && code / 100 == 5);
+        for rcpt in self.accepted() {
+            if let Some(code) = counted {
+                self.place.record().fact(at, What::Refused(rcpt, code));
+            }
+        }
+    }
+
+    /// The code of a reply that must count, to what came at that time: it is a plain one, nothing
+    /// before it was nonsense, and it comes well before anybody's patience ends.
+    fn counted(&self, says: &Says, at: Timestamp) -> Option<u16> {
+        let now = Timestamp::now();
+        let prompt = now.duration_since(at) < signed(REPLY_TIMEOUT / 2);
+        let began = self.place.record().attempt_began(self.host);
+        let in_time = now.duration_since(began) < signed(ATTEMPT_TIMEOUT * 3 / 4);
+        let sure = prompt && in_time && !self.nonsense;
+        says.plainly().filter(|_| sure)
+    }
+
+    fn accepted(&self) -> Vec<RcptId> {
+        let transaction = self.transaction.as_ref();
+        transaction.map(|t| t.accepted.clone()).unwrap_or_default()
+    }
+
+    /// No parameter stands on MAIL that this session was not offered (RFC 5321 2.2.1).
+    fn check_parameters(&self, line: &str) {
+        let parameters = line.split_once('>').map_or("", |(_, rest)| rest);
+        for parameter in parameters.split_ascii_whitespace() {
+            let keyword = match parameter.split('=').next().unwrap_or_default() {
+                "SIZE" => "SIZE",
+                "BODY" if parameter == "BODY=BINARYMIME" => "BINARYMIME",
+                "BODY" => "8BITMIME",
+                "SMTPUTF8" => "SMTPUTF8",
+                "RET" | "ENVID" => "DSN",
+                other => other,
+            };
+            let offered = self.hello == Hello::Extended && self.plan.offers(keyword);
+            if !offered && !self.nonsense {
+                self.breach(format!("{parameter} was not offered: {line}"));
+            }
+        }
+    }
+
+    /// A message is one of the case, as it was sent in, below what the relay added. Where 8-bit
+    /// text can't go as it is, it is another's question what becomes of it.
+    fn check_message(&self, octets: &[u8]) {
+        let Some(first) = self.accepted().first().copied() else {
+            if !octets.is_empty() && !self.nonsense {
+                self.breach("a message for nobody".to_owned());
+            }
+            return;
+        };
+        let sent = &self.place.case.letters[first.letter].octets;
+        let may_differ = !sent.is_ascii() && !self.plan.offers("8BITMIME");
+        if !may_differ && !(octets.starts_with(b"Received:") && octets.ends_with(sent)) {
+            self.breach(format!("not what was sent in: {}", visible(octets)));
+        }
+    }
+
+    /// The turn of the host: what it says, and whether the session goes on.
+    async fn turn(&mut self, verb: Verb, usual: &Usual) -> (Says, Result<(), Over>) {
+        self.check_step();
+        let turn = self.draw(verb, usual);
+        let says = turn.says.clone();
+        (says, self.perform(verb, turn).await)
+    }
+
+    /// Without PIPELINING one command is unanswered at a time.
+    fn check_step(&self) {
+        let pipelining = self.hello == Hello::Extended && self.plan.offers("PIPELINING");
+        let rest = &self.inbox.octets;
+        if !pipelining && !rest.is_empty() && !self.nonsense {
+            self.breach(format!("spoke out of turn: {}", visible(rest)));
+        }
+    }
+
+    fn draw(&mut self, verb: Verb, usual: &Usual) -> Turn {
+        match self.troubled() {
+            true => Turn::trouble(&mut self.random, verb, usual),
+            false => Turn::usual(&mut self.random, usual),
+        }
+    }
+
+    fn troubled(&mut self) -> bool {
+        self.random.below(100) < self.trouble_percent
+    }
+
+    async fn perform(&mut self, verb: Verb, turn: Turn) -> Result<(), Over> {
+        let heard = match &turn.says {
+            Says::Plainly(code) | Says::Slowly(code) => vec![*code],
+            Says::Nonsense(codes) => codes.clone(),
+            Says::Nothing => Vec::new(),
+        };
+        for code in heard {
+            self.place.record().fact(Timestamp::now(), What::Said(code));
+        }
+        self.nonsense |= matches!(turn.says, Says::Nonsense(_));
+        self.note(&format!("> {verb:?}: {}", told(&turn)));
+        for act in turn.acts {
+            match act {
+                Act::Send(octets) => self.send(&octets).await?,
+                Act::Pause(pause) => self.idle(pause).await?,
+                Act::Close => return self.close(),
+                Act::Reset => {
+                    if let Some(wire) = self.wire.take() {
+                        wire.reset();
+                    }
+                    return Err(Over::Cut);
+                }
+                Act::Endless(endless) => return self.go_on(endless).await,
+            }
+        }
+        Ok(())
+    }
+
+    fn close(&mut self) -> Result<(), Over> {
+        self.wire = None;
+        Err(Over::Cut)
+    }
+
+    /// Until the relay gives up, which it must in time.
+    async fn go_on(&mut self, endless: Endless) -> Result<(), Over> {
+        let limit = Instant::now() + ATTEMPT_TIMEOUT + SLACK;
+        let going_on = async {
+            match endless {
+                Endless::Silence => while self.fill().await.is_ok() {},
+                Endless::Deafness => {
+                    tokio::time::sleep(ATTEMPT_TIMEOUT).await; // it reads nothing, so it sees no end
+                    while self.fill().await.is_ok() {}
+                }
+                Endless::Flood => {
+                    let some = b"250-more\r\n".repeat(FLOOD_OCTETS / 10);
+                    while self.send(&some).await.is_ok() && self.idle(FLOOD_PAUSE).await.is_ok() {}
+                }
+                Endless::Trickle => {
+                    let pause = Duration::from_millis(100);
+                    let mut octets = b"250-a".iter().chain(std::iter::repeat(&b'.'));
+                    while let Some(octet) = octets.next()
+                        && self.send(&[*octet]).await.is_ok()
+                        && self.idle(pause).await.is_ok()
+                    {}
+                }
+            }
+        };
+        let gave_up = tokio::time::timeout_at(limit, going_on).await;
+        if gave_up.is_err() {
+            self.breach(format!("held by {endless:?} beyond {ATTEMPT_TIMEOUT:?}"));
+        }
+        Err(Over::Left)
+    }
+
+    async fn send(&mut self, octets: &[u8]) -> Result<(), Over> {
+        let wire = self.wire.as_mut().ok_or(Over::Cut)?;
+        match tokio::time::timeout(ATTEMPT_TIMEOUT + SLACK, wire.write(octets)).await {
+            Ok(Ok(())) => Ok(()),
+            Ok(Err(_)) | Err(_) => Err(Over::Left),
+        }
+    }
+
+    /// Says nothing for so long, and listens.
+    async fn idle(&mut self, pause: Duration) -> Result<(), Over> {
+        let until = Instant::now() + pause;
+        loop {
+            match tokio::time::timeout_at(until, self.fill()).await {
+                Ok(filled) => filled?,
+                Err(_) => return Ok(()),
+            }
+        }
+    }
+
+    async fn line(&mut self) -> Result<(String, Timestamp), Over> {
+        let end = loop {
+            match self.inbox.end_of(b"\r\n") {
+                Some(end) => break end,
+                None => self.fill().await?,
+            }
+        };
+        let (line, at) = self.inbox.take(end);
+        Ok((String::from_utf8_lossy(&line).trim_end().to_owned(), at))
+    }
+
+    async fn fill(&mut self) -> Result<(), Over> {
+        let wire = self.wire.as_mut().ok_or(Over::Cut)?;
+        match wire.read(&mut self.inbox.octets).await {
+            Ok(1..) => {
+                self.inbox.stamp();
+                Ok(())
+            }
+            Ok(0) | Err(_) => Err(Over::Left),
+        }
+    }
+
+    /// Something that a good relay never does.
+    fn breach(&self, what: String) {
+        self.note(&format!("BREACH: {what}"));
+        let fact = What::Breach(what);
+        self.place.record().fact(Timestamp::now(), fact);
+    }
+
+    fn note(&self, what: &str) {
+        let line = format!("{} {what}", self.name);
+        self.place.record().write(Timestamp::now(), line);
+    }
+}
+
+/// Between two pieces of a flood, so that one host does not take the machine from the others.
+const FLOOD_PAUSE: Duration = Duration::from_millis(5);
+
+impl Says {
+    /// The code of a reply.
+    fn code(&self) -> Option<u16> {
+        match self {
+            Says::Plainly(code) | Says::Slowly(code) => Some(*code),
+            Says::Nonsense(_) | Says::Nothing => None,
+        }
+    }
+
+    /// The code of a reply that counts.
+    fn plainly(&self) -> Option<u16> {
+        match self {
+            Says::Plainly(code) => Some(*code),
+            Says::Slowly(_) | Says::Nonsense(_) | Says::Nothing => None,
+        }
+    }
+}
+
+fn names(rcpts: &[RcptId]) -> Vec<String> {
+    rcpts.iter().map(ToString::to_string).collect()
+}
+
+/// A turn for people; octets that go out one by one are told as what they make.
+fn told(turn: &Turn) -> String {
+    let mut sent = Vec::new();
+    let mut words = Vec::new();
+    for act in &turn.acts {
+        match act {
+            Act::Send(octets) => sent.extend(octets),
+            Act::Pause(pause) if *pause < Duration::from_millis(70) => {}
+            other => words.push(format!("{other:?}")),
+        }
+    }
+    format!("{} {} ({:?})", visible(&sent), words.join(", "), turn.says)
+}
