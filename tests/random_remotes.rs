@@ -18,6 +18,7 @@ use std::time::Duration;
 use futures_util::future::join_all;
 use jiff::{SignedDuration, Timestamp};
 use tokio::sync::Semaphore;
+use tokio::time::Instant;
 
 use self::case::Case;
 use self::host::{Place, serve};
@@ -89,6 +90,7 @@ async fn every_recipient_comes_to_one_end_whatever_the_remote_hosts_do() {
         .await;
     let ended = world.relay().terminate().await;
     tales.read_rest(world.log());
+    hosts_end(&places).await;
 
     println!("{}", tales.summary(&places));
     let failed: Vec<String> = places
@@ -155,6 +157,16 @@ async fn send_all(world: &World, next: &Mutex<slice::Iter<'_, Place>>, room: &Se
         for letter in &place.case.letters {
             client.send(letter.mail.clone()).await.accepted();
         }
+    }
+}
+
+/// Waits until no host has a connection any more, as far as that is to be expected: with the relay
+/// gone, whatever it held is closed, and those who are deaf see it a little later.
+async fn hosts_end(places: &[Place]) {
+    let limit = Instant::now() + ATTEMPT_TIMEOUT + SLACK;
+    let open = || places.iter().any(|place| place.record().open > 0);
+    while open() && Instant::now() < limit {
+        tokio::time::sleep(Duration::from_millis(50)).await; // a look at counters, not at an event
     }
 }
 

@@ -145,11 +145,11 @@ impl Case {
     }
 
     /// Whether a verdict of the relay's own, with this status, may have failed a recipient: because
-    /// a host does not offer what the message needs.
-    pub(super) fn may_fail_by_itself(&self, dsn: &str) -> bool {
+    /// a host does not offer what the message needs, or, `unextended`, offered nothing at all.
+    pub(super) fn may_fail_by_itself(&self, dsn: &str, unextended: bool) -> bool {
         let lacks = |keyword: &str| {
             let has = |host: &HostPlan| host.offers.iter().any(|offer| offer == keyword);
-            !self.hosts.iter().all(has)
+            unextended || !self.hosts.iter().all(has)
         };
         match dsn {
             "5.3.4" => self.hosts.iter().any(|host| host.size_max() < SIZE_ENOUGH),

@@ -83,7 +83,7 @@ async fn session(stream: TcpStream, places: Arc<Vec<Place>>, tls: Arc<rustls::Se
         random: place.case.random_for(host, connection),
         trouble_percent: if healed { 0 } else { plan.trouble_percent },
         healed,
-        nonsense: false,
+        void: false,
         hello: Hello::No,
         transaction: None,
         transactions: 0,
@@ -107,8 +107,8 @@ struct Session<'a> {
     random: Random,
     trouble_percent: usize,
     healed: bool,
-    /// Something was said that was no reply: what follows has no certain meaning.
-    nonsense: bool,
+    /// Something was said that was no reply, or that ended the session: nothing counts any more.
+    void: bool,
     hello: Hello,
     transaction: Option<Transaction>,
     transactions: usize,
@@ -230,6 +230,7 @@ impl Session<'_> {
             self.hello = if extended {
                 Hello::Extended
             } else {
+                self.place.record().fact(Timestamp::now(), What::Unextended);
                 Hello::Plain
             };
         }
@@ -280,7 +281,7 @@ impl Session<'_> {
         }
         self.transaction = Some(Transaction {
             refused: self.counted(&says, at).filter(|code| code / 100 == 5),
-            dead: says.code().is_none_or(|code| code / 100 != 2) && !self.nonsense,
+            dead: says.code().is_none_or(|code| code / 100 != 2) && !self.void,
             ..Transaction::default()
         });
         Ok(())
@@ -320,7 +321,7 @@ impl Session<'_> {
         if let Some(code) = transaction.refused.filter(|_| counted.is_some()).or(own) {
             self.place.record().fact(at, What::Refused(id, code));
         }
-        if self.nonsense || says.code().is_some_and(|code| code / 100 == 2) {
+        if self.void || says.code().is_some_and(|code| code / 100 == 2) {
             transaction.accepted.push(id);
         }
         performed
@@ -374,8 +375,12 @@ impl Session<'_> {
             0 => Turn::usual(&mut self.random, &early),
             _ => Turn::trouble(&mut self.random, Verb::Body, &early),
         };
-        // What is said before its time is no answer to the message.
-        self.nonsense = true;
+        // What is said before its time is no answer. But who says 250 after a few octets may say it
+        // to a relay that has sent them all.
+        self.void = true;
+        if turn.says.codes().iter().any(|code| code / 100 == 2) {
+            self.takes(Timestamp::now(), false);
+        }
         self.perform(Verb::Body, turn).await?;
         self.close()
     }
@@ -427,24 +432,26 @@ impl Session<'_> {
         if takes {
             let heard = !matches!(performed, Err(Over::Left));
             let told = heard && self.counted(&says, at).is_some_and(|code| code / 100 == 2);
-            for rcpt in self.accepted() {
-                let fact = What::Taken { rcpt, told };
-                self.place.record().fact(at, fact);
-            }
-            let certainly = if told {
-                "certainly"
-            } else {
-                "perhaps unknown to the relay"
-            };
-            self.note(&format!(
-                "has it, {certainly}, for {:?}",
-                names(&self.accepted())
-            ));
+            self.takes(at, told);
         } else {
             self.refused_if_it_counts(&says, performed, at);
         }
         self.transaction = None;
         performed
+    }
+
+    /// The host has the message now, and said so that it counts, or not.
+    fn takes(&self, at: Timestamp, told: bool) {
+        for rcpt in self.accepted() {
+            self.place.record().fact(at, What::Taken { rcpt, told });
+        }
+        let how = if told {
+            "and said so"
+        } else {
+            "which the relay may not know"
+        };
+        let whose: Vec<String> = self.accepted().iter().map(ToString::to_string).collect();
+        self.note(&format!("has it, {how}, for {}", whose.join(", ")));
     }
 
     /// Everybody who was accepted and is now refused.
@@ -467,7 +474,7 @@ impl Session<'_> {
         let prompt = now.duration_since(at) < signed(REPLY_TIMEOUT / 2);
         let began = self.place.record().attempt_began(self.host);
         let in_time = now.duration_since(began) < signed(ATTEMPT_TIMEOUT * 3 / 4);
-        let sure = prompt && in_time && !self.nonsense;
+        let sure = prompt && in_time && !self.void;
         says.plainly().filter(|_| sure)
     }
 
@@ -489,7 +496,7 @@ impl Session<'_> {
                 other => other,
             };
             let offered = self.hello == Hello::Extended && self.plan.offers(keyword);
-            if !offered && !self.nonsense {
+            if !offered && !self.void {
                 self.breach(format!("{parameter} was not offered: {line}"));
             }
         }
@@ -499,7 +506,7 @@ impl Session<'_> {
     /// text can't go as it is, it is another's question what becomes of it.
     fn check_message(&self, octets: &[u8]) {
         let Some(first) = self.accepted().first().copied() else {
-            if !octets.is_empty() && !self.nonsense {
+            if !octets.is_empty() && !self.void {
                 self.breach("a message for nobody".to_owned());
             }
             return;
@@ -523,7 +530,7 @@ impl Session<'_> {
     fn check_step(&self) {
         let pipelining = self.hello == Hello::Extended && self.plan.offers("PIPELINING");
         let rest = &self.inbox.octets;
-        if !pipelining && !rest.is_empty() && !self.nonsense {
+        if !pipelining && !rest.is_empty() && !self.void {
             self.breach(format!("spoke out of turn: {}", visible(rest)));
         }
     }
@@ -540,15 +547,10 @@ impl Session<'_> {
     }
 
     async fn perform(&mut self, verb: Verb, turn: Turn) -> Result<(), Over> {
-        let heard = match &turn.says {
-            Says::Plainly(code) | Says::Slowly(code) => vec![*code],
-            Says::Nonsense(codes) => codes.clone(),
-            Says::Nothing => Vec::new(),
-        };
-        for code in heard {
+        for code in turn.says.codes() {
             self.place.record().fact(Timestamp::now(), What::Said(code));
         }
-        self.nonsense |= matches!(turn.says, Says::Nonsense(_));
+        self.void |= matches!(turn.says, Says::Nonsense(_)) || turn.says.codes().contains(&421);
         self.note(&format!("> {verb:?}: {}", told(&turn)));
         for act in turn.acts {
             match act {
@@ -661,6 +663,15 @@ impl Session<'_> {
 const FLOOD_PAUSE: Duration = Duration::from_millis(5);
 
 impl Says {
+    /// All codes that can be read in it.
+    fn codes(&self) -> Vec<u16> {
+        match self {
+            Says::Plainly(code) | Says::Slowly(code) => vec![*code],
+            Says::Nonsense(codes) => codes.clone(),
+            Says::Nothing => Vec::new(),
+        }
+    }
+
     /// The code of a reply.
     fn code(&self) -> Option<u16> {
         match self {
@@ -676,10 +687,6 @@ impl Says {
             Says::Slowly(_) | Says::Nonsense(_) | Says::Nothing => None,
         }
     }
-}
-
-fn names(rcpts: &[RcptId]) -> Vec<String> {
-    rcpts.iter().map(ToString::to_string).collect()
 }
 
 /// A turn for people; octets that go out one by one are told as what they make.

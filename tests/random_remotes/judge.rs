@@ -134,8 +134,11 @@ impl Trial<'_> {
     fn failure_is_founded(&self, end: &Told) -> Option<String> {
         let code: Option<u16> = end.reply.get(..3).and_then(|code| code.parse().ok());
         let founded = match code {
-            Some(code) => code / 100 == 5 && self.record.said(code),
-            None => self.case.may_fail_by_itself(&end.dsn),
+            Some(code) => code / 100 == 5 && self.record.has(&What::Said(code)),
+            None => {
+                let unextended = self.record.has(&What::Unextended);
+                self.case.may_fail_by_itself(&end.dsn, unextended)
+            }
         };
         (!founded).then(|| format!("failed with {} {:?}, without a cause", end.dsn, end.reply))
     }

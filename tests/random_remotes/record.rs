@@ -40,6 +40,8 @@ pub(super) enum What {
     Refused(RcptId, u16),
     /// The host has the message for it. `told`: and its 2yz counts.
     Taken { rcpt: RcptId, told: bool },
+    /// A session began with HELO, so nothing was offered in it.
+    Unextended,
     /// A host said this, whether it counts or not.
     Said(u16),
     /// The relay broke a rule.
@@ -101,7 +103,7 @@ impl Record {
         &self.transcript
     }
 
-    pub(super) fn said(&self, code: u16) -> bool {
-        self.facts.iter().any(|fact| fact.what == What::Said(code))
+    pub(super) fn has(&self, what: &What) -> bool {
+        self.facts.iter().any(|fact| fact.what == *what)
     }
 }

@@ -191,9 +191,10 @@ impl Turn {
     /// What is no reply, or has none of the meanings that this place knows.
     fn nonsense(random: &mut Random, usual: &Usual, takes: bool) -> Turn {
         let code = usual.code;
+        let other = if code == 550 { 250 } else { 550 };
         let out_of_place = if code / 100 == 3 { 250 } else { 354 };
         let text = match random.below(9) {
-            0 => format!("{code}-one\r\n550 other\r\n"),
+            0 => format!("{code}-one\r\n{other} other\r\n"),
             1 => format!("{code}0 ok\r\n"),
             2 => format!("{} ok\r\n", code / 10),
             3 => "ok\r\n".to_owned(),
