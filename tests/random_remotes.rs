@@ -4,10 +4,13 @@
 //! `SEEDS` says how many cases, `SEED` picks a single one; a failed case prints its seed and who said
 //! what. Hundreds of cases are under way in one relay at the same time.
 
+mod acting;
 mod case;
 mod host;
+mod inbox;
 mod judge;
 mod record;
+mod session;
 mod tale;
 mod turn;
 

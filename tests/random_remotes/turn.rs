@@ -1,9 +1,13 @@
 //! What a host does when it is its turn: the reply that belongs there, in any form that a reply may
 //! have, or something that goes wrong.
 
+use std::fmt;
 use std::time::Duration;
 
-use crate::support::Random;
+use crate::support::{Random, visible};
+
+/// Shorter pauses, those between single octets, are no news to people.
+const PAUSE_TOLD_MIN: Duration = Duration::from_millis(70);
 
 /// Whose turn it is to answer what.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -219,6 +223,50 @@ impl Turn {
             acts: vec![Act::Send(octets)],
             says: Says::Nonsense(vec![usual.code]),
             takes,
+        }
+    }
+}
+
+/// For people; octets that go out one by one are told as what they make.
+impl fmt::Display for Turn {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let mut sent = Vec::new();
+        let mut words = Vec::new();
+        for act in &self.acts {
+            match act {
+                Act::Send(octets) => sent.extend(octets),
+                Act::Pause(pause) if *pause < PAUSE_TOLD_MIN => {}
+                other => words.push(format!("{other:?}")),
+            }
+        }
+        let (sent, words) = (visible(&sent), words.join(", "));
+        write!(f, "{sent} {words} ({:?})", self.says)
+    }
+}
+
+impl Says {
+    /// All codes that can be read in it.
+    pub(super) fn codes(&self) -> Vec<u16> {
+        match self {
+            Says::Plainly(code) | Says::Slowly(code) => vec![*code],
+            Says::Nonsense(codes) => codes.clone(),
+            Says::Nothing => Vec::new(),
+        }
+    }
+
+    /// The code of a reply.
+    pub(super) fn code(&self) -> Option<u16> {
+        match self {
+            Says::Plainly(code) | Says::Slowly(code) => Some(*code),
+            Says::Nonsense(_) | Says::Nothing => None,
+        }
+    }
+
+    /// The code of a reply that counts.
+    pub(super) fn plainly(&self) -> Option<u16> {
+        match self {
+            Says::Plainly(code) => Some(*code),
+            Says::Slowly(_) | Says::Nonsense(_) | Says::Nothing => None,
         }
     }
 }
