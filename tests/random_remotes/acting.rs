@@ -39,8 +39,11 @@ impl Session<'_> {
     /// A message is one of the case, as it was sent in, below what the relay added. Where 8-bit
     /// text can't go as it is, it is another's question what becomes of it.
     pub(super) fn check_message(&self, octets: &[u8]) {
+        if self.void {
+            return; // for whom it is, nobody knows any more
+        }
         let Some(first) = self.accepted().first().copied() else {
-            if !octets.is_empty() && !self.void {
+            if !octets.is_empty() {
                 self.breach("a message for nobody".to_owned());
             }
             return;

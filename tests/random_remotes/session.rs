@@ -120,7 +120,9 @@ impl<'a> Session<'a> {
                     return Err(Over::Quit);
                 }
                 _ => {
-                    self.breach(format!("said {line:?}"));
+                    if !self.void {
+                        self.breach(format!("said {line:?}"));
+                    }
                     self.turn(Verb::Other, &Usual::of(500, "5.5.1 what?"))
                         .await
                         .1?;
@@ -332,7 +334,7 @@ impl<'a> Session<'a> {
                 .map(|t| std::mem::take(&mut t.chunks));
             return self.whole(&chunks.unwrap_or_default(), at).await;
         }
-        let (says, performed) = self.turn(Verb::Data, &Usual::of(250, "2.0.0 more")).await;
+        let (says, performed) = self.turn(Verb::Chunk, &Usual::of(250, "2.0.0 more")).await;
         self.refused_if_it_counts(&says, performed, at);
         performed
     }

@@ -18,6 +18,8 @@ pub(super) enum Verb {
     Mail,
     Rcpt,
     Data,
+    /// A chunk that is not the last.
+    Chunk,
     /// Amid the message.
     Body,
     /// The end of the message, or the last chunk of it.
@@ -124,7 +126,7 @@ impl Turn {
             64..67 => nothing(vec![Act::Endless(Endless::Flood)]),
             67..70 => nothing(vec![Act::Endless(Endless::Trickle)]),
             70..76 => Turn::slow(random, usual),
-            76..82 => Turn::nonsense(random, usual, takes),
+            76..82 => Turn::nonsense(random, verb, usual, takes),
             82..88 => Turn::too_much(usual, usual_takes),
             88..93 => {
                 let whole = written(usual.code, &usual.lines, "\r\n");
@@ -193,10 +195,10 @@ impl Turn {
     }
 
     /// What is no reply, or has none of the meanings that this place knows.
-    fn nonsense(random: &mut Random, usual: &Usual, takes: bool) -> Turn {
+    fn nonsense(random: &mut Random, verb: Verb, usual: &Usual, takes: bool) -> Turn {
         let code = usual.code;
         let other = if code == 550 { 250 } else { 550 };
-        let out_of_place = if code / 100 == 3 { 250 } else { 354 };
+        let out_of_place = if verb == Verb::Data { 250 } else { 354 };
         let text = match random.below(9) {
             0 => format!("{code}-one\r\n{other} other\r\n"),
             1 => format!("{code}0 ok\r\n"),
