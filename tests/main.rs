@@ -5,6 +5,7 @@ mod crash;
 mod fairness;
 mod house;
 mod interop;
+mod random_remotes;
 mod schema;
 mod start_up;
 mod support;

@@ -120,6 +120,11 @@ class Relay:
         with open(self.log, errors="replace") as log:
             return any(text in line for line in log)
 
+    def log_count(self, *texts):
+        """How many lines of the log have all these texts."""
+        with open(self.log, errors="replace") as log:
+            return sum(all(text in line for text in texts) for line in log)
+
     def signal(self, number):
         self.process.send_signal(number)
 

@@ -51,6 +51,25 @@ impl Log {
         self.0.all()
     }
 
+    /// Looks at all lines so far, which are many: they are not copied.
+    pub fn read<R>(&self, look: impl FnOnce(&[Line]) -> R) -> R {
+        self.0.read(look)
+    }
+
+    /// Waits until `look` finds what it looks for. `what` finishes the sentence "waited for ...".
+    #[track_caller]
+    pub fn until<R>(
+        &self,
+        what: &str,
+        look: impl FnMut(&[Line]) -> Option<R>,
+    ) -> impl Future<Output = R> {
+        let here = Location::caller();
+        async move {
+            let describe = |lines: &[Line]| format!("{what} in the log of {} lines", lines.len());
+            self.0.wait(here, describe, look).await
+        }
+    }
+
     /// Waits for a line that is wanted; one that is there already counts.
     #[track_caller]
     pub fn wait_for(&self, wanted: impl Fn(&Line) -> bool) -> impl Future<Output = Line> {

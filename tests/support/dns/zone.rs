@@ -20,7 +20,7 @@ const UDP_PAYLOAD: u16 = 1_232;
 #[derive(Debug, Default)]
 pub(super) struct Zone {
     names: BTreeSet<Name>,
-    records: Vec<(Name, RData)>,
+    records: HashMap<Name, Vec<RData>>,
     troubles: HashMap<(Name, Option<RecordType>), Trouble>,
 }
 
@@ -36,9 +36,9 @@ pub(super) enum Reaction {
 impl Zone {
     pub(super) fn add(&mut self, at: &str, data: RData) {
         self.exists(at);
-        let record = (name(at), data);
-        if !self.records.contains(&record) {
-            self.records.push(record);
+        let records = self.records.entry(name(at)).or_default();
+        if !records.contains(&data) {
+            records.push(data);
         }
     }
 
@@ -52,14 +52,14 @@ impl Zone {
     }
 
     pub(super) fn remove(&mut self, at: &str, record_type: RecordType) {
-        let at = name(at);
-        self.records
-            .retain(|(owner, data)| *owner != at || data.record_type() != record_type);
+        if let Some(records) = self.records.get_mut(&name(at)) {
+            records.retain(|data| data.record_type() != record_type);
+        }
     }
 
     pub(super) fn forget(&mut self, at: &str) {
         let at = name(at);
-        self.records.retain(|(owner, _)| *owner != at);
+        self.records.remove(&at);
         self.names.remove(&at);
     }
 
@@ -168,10 +168,8 @@ impl Zone {
     }
 
     fn of(&self, owner: &Name, record_type: RecordType) -> impl Iterator<Item = &RData> {
-        self.records
-            .iter()
-            .filter(move |(at, data)| at == owner && data.record_type() == record_type)
-            .map(|(_, data)| data)
+        let records = self.records.get(owner).into_iter().flatten();
+        records.filter(move |data| data.record_type() == record_type)
     }
 
     fn trouble(&self, owner: &Name, record_type: RecordType) -> Option<Trouble> {
