@@ -60,6 +60,7 @@ impl Target {
             host: self.host.to_string().into(),
             address: self.address,
             security: None,
+            connected: true,
         }
     }
 }

@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use super::advice::advice;
 use super::part::Part;
 use super::spelling::{for_people, printable};
 use super::{Fate, ReportFacts, Reported};
@@ -13,21 +14,25 @@ use crate::message::folding::append_folded;
 /// it looks like one of ours.
 const INDENT: &str = "   ";
 
+/// What stands above so many recipients.
+type About = fn(usize, &ReportFacts<'_>) -> String;
+
 /// What happened, whether it goes on, what to do; then each recipient with the words of its host.
-/// What failed comes before what was relayed.
+/// What failed comes first, then what waits, then what was relayed.
 pub(super) fn part(facts: &ReportFacts<'_>) -> Part {
     let mut out = format!("This is the mail relay at {}.\r\n", facts.hostname);
-    let (failed, relayed): (Vec<_>, Vec<_>) = facts
-        .recipients
-        .iter()
-        .partition(|reported| reported.fate.is_failure());
-    if !failed.is_empty() {
-        out.push_str(&about_failed(failed.len(), facts));
-        append_each(&mut out, &failed, facts);
-    }
-    if !relayed.is_empty() {
-        out.push_str(&about_relayed(relayed.len(), facts));
-        append_each(&mut out, &relayed, facts);
+    let groups: [(fn(Fate) -> bool, About); 3] = [
+        (Fate::is_failure, about_failed),
+        (|fate| fate == Fate::Delayed, about_delayed),
+        (|fate| fate == Fate::Relayed, about_relayed),
+    ];
+    for (belongs, about) in groups {
+        let of_fate = |reported: &&Reported<'_>| belongs(reported.fate);
+        let group: Vec<&Reported<'_>> = facts.recipients.iter().filter(of_fate).collect();
+        if !group.is_empty() {
+            out.push_str(&about(group.len(), facts));
+            append_each(&mut out, &group, facts);
+        }
     }
     Part::text("Notification", out)
 }
@@ -47,6 +52,26 @@ fn about_failed(count: usize, facts: &ReportFacts<'_>) -> String {
          What you can do: read below why, check {addresses} for mistakes, and\r\n\
          send the message again once the cause is gone. A postmaster whom you ask\r\n\
          for help will want to know its queue id: {id}.\r\n"
+    )
+}
+
+fn about_delayed(count: usize, facts: &ReportFacts<'_>) -> String {
+    let arrival = rfc5322_date(facts.original.arrival);
+    let until = rfc5322_date(facts.retry_until());
+    let id = facts.original.id;
+    let recipients = match count {
+        1 => "this recipient",
+        _ => "these recipients",
+    };
+    format!(
+        "\r\n\
+         Your message of {arrival} could not yet be delivered\r\n\
+         to {recipients}. It is not lost: we go on trying until\r\n\
+         {until}, and give up only then.\r\n\
+         \r\n\
+         You need not do anything, nor send the message again. If it is urgent,\r\n\
+         reach the recipient in another way. You are told of the delay only this\r\n\
+         once. The message's queue id here is: {id}.\r\n"
     )
 }
 
@@ -76,6 +101,9 @@ fn append_each(out: &mut String, recipients: &[&Reported<'_>], facts: &ReportFac
         let mut what = what_happened(reported, answer, facts.lifetime);
         what.push(if words.is_empty() { '.' } else { ':' });
         out.push_str(&format!("\r\n<{address}>\r\n"));
+        if let Some(answer) = answer.filter(|_| reported.fate.is_failure()) {
+            append_indented(out, advice(answer.status).unwrap_or_default());
+        }
         append_indented(out, &what);
         append_indented(out, &words);
     }
@@ -92,6 +120,13 @@ fn what_happened(reported: &Reported<'_>, answer: Option<&Answer>, lifetime: Dur
             Some(remote) if has_reply => format!("Refused by {remote}"),
             None if has_reply => "Refused".to_owned(),
             _ => "Given up".to_owned(),
+        },
+        Fate::Delayed => match remote {
+            _ if answer.is_none() => "No attempt was made yet".to_owned(),
+            Some(remote) if has_reply => format!("Put off by {remote}"),
+            None if has_reply => "Put off".to_owned(),
+            Some(remote) => format!("The last attempt, at {remote}, failed"),
+            None => "The last attempt failed".to_owned(),
         },
         Fate::Relayed => match remote {
             Some(remote) => format!("Taken by {remote}"),

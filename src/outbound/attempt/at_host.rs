@@ -270,7 +270,7 @@ fn unreadable(error: &CarryError) -> Settled {
         answer: Answer {
             remote: None,
             status,
-            reason: Reason::Policy,
+            reason: Reason::Store,
             reply: None,
             detail: error.to_string().into(),
         },

@@ -42,6 +42,7 @@ fn remote() -> Remote {
         host: "mx.test".into(),
         address: "192.0.2.1:25".parse().unwrap(),
         security: None,
+        connected: true,
     }
 }
 
