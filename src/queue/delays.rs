@@ -12,7 +12,7 @@ use std::time::Duration;
 use tokio_util::sync::CancellationToken;
 
 use crate::mail::limits::{SWEEP_EXAMINED_MAX, SWEEP_MESSAGES_MAX};
-use crate::mail::{QueueId, Recipient};
+use crate::mail::{QueueId, Recipient, UnixMillis};
 use crate::store::{Loaded, ReadError, Store};
 
 use super::custody::Custody;
@@ -28,6 +28,8 @@ pub(super) struct Delays {
     pub(super) clock: Clock,
     /// From arrival until the sender is told.
     pub(super) after: Duration,
+    /// Nobody is told before: what is still in line at a start gets an attempt first.
+    pub(super) not_before: UnixMillis,
     /// The last message that was looked at.
     pub(super) seen: Option<QueueId>,
     /// Messages that were in hand when their time came.
@@ -37,7 +39,11 @@ pub(super) struct Delays {
 impl Delays {
     /// Tells the senders of one page of messages. Whether there is more.
     pub(super) async fn tell(&mut self, stopping: &CancellationToken) -> Result<bool, ReadError> {
-        let until = (self.clock)().before(self.after);
+        let now = (self.clock)();
+        if now < self.not_before {
+            return Ok(false);
+        }
+        let until = now.before(self.after);
         let page =
             self.store
                 .look_through(self.seen, until, SWEEP_MESSAGES_MAX, SWEEP_EXAMINED_MAX);

@@ -165,6 +165,7 @@ impl<D: Deliver> Queue<D> {
                     custody: custody.clone(),
                     clock: clock.clone(),
                     after,
+                    not_before: clock().after(period),
                     seen: None,
                     in_hand: Vec::new(),
                 }),

@@ -497,7 +497,7 @@ async fn the_sweeper_tells_of_delay_once_whoever_was_attempted_or_not() {
     }
     minutes_later(&mut sweeper, 300).await;
     let mut after_restart = world.queue().sweeper;
-    minutes_later(&mut after_restart, 301).await;
+    minutes_later(&mut after_restart, 302).await;
     assert_eq!(reports().await, 1, "never twice");
     assert_eq!(world.count(StateName::Queued), 4, "with the report");
     let one = Destination::from_stored("one.test");
