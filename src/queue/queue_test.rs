@@ -470,7 +470,7 @@ async fn the_sweeper_expires_what_got_no_attempt_unless_one_is_under_way() {
 /// W-22.09
 #[tokio::test]
 async fn the_sweeper_tells_of_delay_once_whoever_was_attempted_or_not() {
-    let mut world = World::new();
+    let world = World::new();
     let id = world
         .accept("s@src.test", &["a@one.test", "b@two.test"])
         .await;
