@@ -15,6 +15,7 @@ mod carry;
 mod connection;
 mod connection_error;
 mod dns;
+mod form;
 mod login;
 #[cfg(test)]
 mod loopback;

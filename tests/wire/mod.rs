@@ -37,6 +37,7 @@ mod relay_login;
 mod remote_replies;
 mod reports;
 mod retention;
+mod seven_bit;
 mod shutdown;
 mod smuggling;
 mod starttls;

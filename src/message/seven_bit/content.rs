@@ -21,6 +21,9 @@ pub(super) enum Kind {
     },
     /// A message with a header of its own; may not be encoded (RFC 2046 5.2.1).
     Message,
+    /// A message, or what is said of one, with UTF-8 in its header fields; may be encoded (RFC 6532 3.7,
+    /// RFC 6533 6).
+    Global,
     /// Octets that may be encoded.
     Leaf,
     /// Octets that may not be encoded (RFC 2046 5.2).
@@ -179,8 +182,7 @@ fn kind_of(value: &[u8]) -> Result<Kind, Obstacle> {
         }),
         b"message" => Ok(match sub.as_slice() {
             b"rfc822" => Kind::Message,
-            // RFC 6532 3.7, RFC 6533 6
-            b"global" | b"global-headers" | b"global-delivery-status" => Kind::Leaf,
+            b"global" | b"global-headers" | b"global-delivery-status" => Kind::Global,
             _ => Kind::Fixed,
         }),
         _ => Ok(Kind::Leaf), // malformed ones count as text (RFC 2045 5.2)
@@ -312,7 +314,7 @@ mod tests {
             multipart("a:b"),
         );
         check("message/rfc822", Ok(Kind::Message));
-        check("message/global", Ok(Kind::Leaf));
+        check("message/global", Ok(Kind::Global));
         check("message/partial; id=x", Ok(Kind::Fixed));
         check("multipart/mixed", Err(Obstacle::Malformed));
         check("multipart; boundary=a", Err(Obstacle::Malformed));

@@ -44,7 +44,19 @@ pub enum Obstacle {
 
 /// How each part of a message is to be written.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Plan(Vec<Treatment>);
+pub struct Plan {
+    treatments: Vec<Treatment>,
+    has_global: bool,
+}
+
+impl Plan {
+    /// Whether a message with UTF-8 in its header stands inside, as message/global or its like. No
+    /// other header inside of a message with a plan is beyond ASCII.
+    #[must_use]
+    pub fn has_global(&self) -> bool {
+        self.has_global
+    }
+}
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Treatment {
@@ -76,6 +88,7 @@ pub struct Survey {
 #[derive(Debug, Default)]
 struct Seen {
     entities: Vec<Entity>,
+    has_global: bool,
 }
 
 #[derive(Debug)]
@@ -105,7 +118,10 @@ impl Survey {
     pub fn finish(mut self) -> Result<Plan, Obstacle> {
         self.walker.finish(&mut self.seen)?;
         let treatments = self.seen.entities.iter().map(Entity::treatment);
-        Ok(Plan(treatments.collect::<Result<_, _>>()?))
+        Ok(Plan {
+            treatments: treatments.collect::<Result<_, _>>()?,
+            has_global: self.seen.has_global,
+        })
     }
 }
 
@@ -135,8 +151,9 @@ impl Visitor for Seen {
         let may_be_encoded = match (&header.content.kind, header.content.encoding) {
             _ if header.is_sealed => Err(Obstacle::Sealed),
             (_, Encoding::Encoded) | (Kind::Fixed, _) => Err(Obstacle::NoPlace),
-            (Kind::Leaf | Kind::Message | Kind::Multipart { .. }, _) => Ok(()),
+            (Kind::Leaf | Kind::Global | Kind::Message | Kind::Multipart { .. }, _) => Ok(()),
         };
+        self.has_global |= header.content.kind == Kind::Global;
         self.entities.push(Entity {
             may_be_encoded,
             is_labelled_wide: header.content.encoding == Encoding::Wide,

@@ -181,7 +181,7 @@ impl Walk {
             is_sealed,
         })?;
         self.place = match kind {
-            Kind::Leaf | Kind::Fixed => Place::Body,
+            Kind::Leaf | Kind::Global | Kind::Fixed => Place::Body,
             Kind::Message => {
                 self.nested += 1;
                 self.count_entity()?;

@@ -68,7 +68,7 @@ impl<'a> Writer<'a> {
 
 impl Visitor for WriterTo<'_, '_> {
     fn header(&mut self, header: Header<'_>) -> Result<(), Obstacle> {
-        let treatment = self.writer.plan.0.get(header.entity).copied();
+        let treatment = self.writer.plan.treatments.get(header.entity).copied();
         let treatment = treatment.ok_or(Obstacle::Malformed)?;
         let said = treatment.said();
         match said {
