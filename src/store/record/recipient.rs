@@ -355,6 +355,7 @@ fn code(CodeV1(class, subject, detail): CodeV1) -> Result<EnhancedCode, RecordEr
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::mail::{Address, Spelling};
 
     #[test]
     fn a_record_of_version_2_tells_of_no_security() {
@@ -380,5 +381,48 @@ mod tests {
         assert_eq!(read.dsn.notify, Some(Notify::Never));
         let remote = read.last_answer.unwrap().remote.unwrap();
         assert_eq!((&*remote.host, remote.security), ("mx.test", None));
+    }
+
+    #[test]
+    fn a_record_of_version_3_says_nothing_of_delay_and_little_of_the_host() {
+        #[track_caller]
+        fn check(reason: ReasonV1, reply: Option<ReplyV1>, connected: bool) {
+            let v2 = RecipientV2 {
+                v1: RecipientV1 {
+                    address: "ann@gp.test".into(),
+                    state: StateV1::Deferred { due_ms: 5 },
+                    attempts: 1,
+                    first_attempt_ms: Some(3),
+                    last_attempt_ms: Some(4),
+                    last_answer: Some(AnswerV1 {
+                        remote: Some(("mx.test".into(), "192.0.2.1:25".parse().unwrap())),
+                        status: CodeV1(4, 4, 1),
+                        reason,
+                        reply,
+                        detail: "x".into(),
+                    }),
+                },
+                notify: Some(NotifyV2::Never),
+                original: None,
+            };
+            let record = RecipientV3 { v2, security: None };
+            let opened = open_recipient(b"k", RecipientNo(1), &seal(b"k", 3, &record)).unwrap();
+            let ann = Address::parse(b"ann@gp.test", Spelling::Ascii).unwrap();
+            assert_eq!((opened.address, opened.delay_told), (ann, None));
+            assert_eq!(opened.dsn.notify, Some(Notify::Never));
+            let remote = opened.last_answer.and_then(|answer| answer.remote);
+            assert_eq!(remote.map(|remote| remote.connected), Some(connected));
+        }
+        check(ReasonV1::Connect, None, false);
+        check(ReasonV1::Timeout, None, false);
+        check(ReasonV1::Tls, None, true);
+        let reply = || {
+            Some(ReplyV1 {
+                code: 421,
+                enhanced: None,
+                text: "busy".into(),
+            })
+        };
+        check(ReasonV1::Connect, reply(), true);
     }
 }
