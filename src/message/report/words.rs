@@ -14,25 +14,28 @@ use crate::message::folding::append_folded;
 /// it looks like one of ours.
 const INDENT: &str = "   ";
 
-/// What stands above so many recipients.
-type About = fn(usize, &ReportFacts<'_>) -> String;
-
 /// What happened, whether it goes on, what to do; then each recipient with the words of its host.
 /// What failed comes first, then what waits, then what was relayed.
 pub(super) fn part(facts: &ReportFacts<'_>) -> Part {
     let mut out = format!("This is the mail relay at {}.\r\n", facts.hostname);
-    let groups: [(fn(Fate) -> bool, About); 3] = [
-        (Fate::is_failure, about_failed),
-        (|fate| fate == Fate::Delayed, about_delayed),
-        (|fate| fate == Fate::Relayed, about_relayed),
-    ];
-    for (belongs, about) in groups {
-        let of_fate = |reported: &&Reported<'_>| belongs(reported.fate);
-        let group: Vec<&Reported<'_>> = facts.recipients.iter().filter(of_fate).collect();
-        if !group.is_empty() {
-            out.push_str(&about(group.len(), facts));
-            append_each(&mut out, &group, facts);
-        }
+    let of = |belongs: fn(Fate) -> bool| -> Vec<&Reported<'_>> {
+        let belongs = |reported: &&Reported<'_>| belongs(reported.fate);
+        facts.recipients.iter().filter(belongs).collect()
+    };
+    let failed = of(Fate::is_failure);
+    if !failed.is_empty() {
+        out.push_str(&about_failed(failed.len(), facts));
+        append_each(&mut out, &failed, facts);
+    }
+    let delayed = of(|fate| fate == Fate::Delayed);
+    if !delayed.is_empty() {
+        out.push_str(&about_delayed(delayed.len(), facts));
+        append_each(&mut out, &delayed, facts);
+    }
+    let relayed = of(|fate| fate == Fate::Relayed);
+    if !relayed.is_empty() {
+        out.push_str(&about_relayed(relayed.len(), facts));
+        append_each(&mut out, &relayed, facts);
     }
     Part::text("Notification", out)
 }
