@@ -276,7 +276,9 @@ async fn a_kept_connection_serves_each_attempt_with_its_own_deadline() {
     while began.elapsed() < Duration::from_millis(1_500) {
         one_mail(&world, "ann@dest.test").await;
     }
-    assert_eq!(mx.connections().len(), 1);
+    let messages = mx.transactions().len(); // a quick machine has more than one connection takes
+    let needed = messages.div_ceil(100);
+    assert_eq!(mx.connections().len(), needed, "{messages} messages");
 }
 
 #[tokio::test]
