@@ -5,9 +5,10 @@
 mod m0001_first_schema;
 mod m0002_dsn_tls_auth;
 mod m0003_remote_security;
+mod m0004_delay_reports;
 
 /// The schema that this program writes.
-pub(crate) const SCHEMA: u32 = 3;
+pub(crate) const SCHEMA: u32 = 4;
 
 /// One step.
 pub(crate) struct Migration {
@@ -35,6 +36,11 @@ pub(crate) const ALL: &[Migration] = &[
         to: 3,
         what: "records may tell how a remote host was secured",
         run: m0003_remote_security::run,
+    },
+    Migration {
+        to: 4,
+        what: "records of recipients may tell of delay reports",
+        run: m0004_delay_reports::run,
     },
 ];
 

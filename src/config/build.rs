@@ -172,6 +172,8 @@ fn read_queue(r: &mut Reader<'_>) -> QueueConfig {
         destination_concurrency: r.value(&table::SMTP_DESTINATION_CONCURRENCY),
         retention: r.value(&table::SMTP_RETENTION_DAYS),
         lifetime: r.value(&table::SMTP_MESSAGE_LIFETIME),
+        delay_warning: r.value(&table::SMTP_DELAY_WARNING),
+        max_reports_per_hour: r.value(&table::SMTP_MAX_REPORTS_PER_HOUR),
         retry_base: r.value(&table::SMTP_RETRY_BASE),
         retry_cap: r.value(&table::SMTP_RETRY_CAP),
         min_free_space: r.value(&table::SMTP_MIN_FREE_SPACE),
@@ -302,6 +304,8 @@ mod tests {
         assert_eq!(c.queue.lifetime, secs(5 * 86_400));
         assert_eq!(c.queue.retry_base, secs(60));
         assert_eq!(c.queue.retry_cap, secs(64 * 60));
+        assert_eq!(c.queue.delay_warning, Some(secs(4 * 3_600)));
+        assert_eq!(c.queue.max_reports_per_hour.get(), 1_000);
         assert_eq!(c.queue.min_free_space, 134_217_728);
 
         assert_eq!(c.delivery.relay_host, None);

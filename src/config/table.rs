@@ -2,6 +2,7 @@
 //! after a change: `UPDATE_EXPECT=1 cargo test --locked --lib config::reference`.
 
 use std::net::{IpAddr, SocketAddr};
+use std::num::NonZeroU32;
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -16,6 +17,7 @@ use super::amount::{duration, number, size};
 use super::auth_users::{AuthUser, auth_users};
 use super::network::{network, networks_or_none};
 use super::rate::{Rate, rate};
+use super::refusal::Refusal;
 use super::relay_host::{relay_host, relay_password, relay_user};
 use super::routes::{Routes, routes};
 use super::secret::Secret;
@@ -51,6 +53,7 @@ const RETENTION_DAYS_MAX: u64 = 3_650;
 const DATA_RATE_MAX: u64 = 1_000_000;
 /// RFC 9422 has room for six digits.
 const MESSAGES_PER_CONNECTION_MAX: u64 = 999_999;
+const REPORTS_PER_HOUR_MAX: u32 = 1_000_000;
 const ERRORS_MAX: u32 = 1_000_000;
 const HEADER_BYTES_MIN: u64 = 16 * KIB;
 const HEADER_FIELDS_MIN: usize = 100;
@@ -353,6 +356,18 @@ variables! {
             meaning: "A recipient that is not delivered by then expires, and the sender is told.",
             parse: |text| duration(text, SHORTEST..=YEAR),
         }
+        SMTP_DELAY_WARNING: Option<Duration> {
+            default: Text("4h"),
+            expected: "a time up to 365d, such as 4h, or 0s",
+            meaning: "The sender of a message that is not delivered by then is told so, once. 0s: it is not.",
+            parse: |text| duration(text, Duration::ZERO..=YEAR).map(|after| Some(after).filter(|after| !after.is_zero())),
+        }
+        SMTP_MAX_REPORTS_PER_HOUR: NonZeroU32 {
+            default: Text("1000"),
+            expected: "a number from 1 to 1000000",
+            meaning: "Delivery reports that one sender gets in an hour; what tells of delay or relaying has half of that. Further ones are not sent, and the log says so.",
+            parse: |text| number(text, 1..=REPORTS_PER_HOUR_MAX).and_then(|n| NonZeroU32::new(n).ok_or(Refusal::Unexpected)),
+        }
         SMTP_RETRY_BASE: Duration {
             default: Text("1m"),
             expected: "a time above 0s and up to 365d, such as 1m",
@@ -543,7 +558,6 @@ pub(super) static LATER: &[Later] = &[
     later("SMTP_DEBUG"),
     later("SMTP_HEALTH_ALLOW_NETWORKS"),
     later("SMTP_CONTROL_SOCKET"),
-    later("SMTP_DELAY_WARNING"),
     later("SMTP_DKIM_SELECTOR").needed(),
     later("SMTP_DKIM_KEY_PATH").needed(),
     later("SMTP_DKIM_PRIVATE_KEY").secret().needed(),
@@ -651,6 +665,10 @@ mod tests {
             ("SMTP_RETENTION_DAYS", "0", "7d"),
             ("SMTP_MESSAGE_LIFETIME", "1ms", "0s"),
             ("SMTP_MESSAGE_LIFETIME", "365d", "365d1ms"),
+            ("SMTP_DELAY_WARNING", "0s", "-1s"),
+            ("SMTP_DELAY_WARNING", "365d", "365d1ms"),
+            ("SMTP_MAX_REPORTS_PER_HOUR", "1", "0"),
+            ("SMTP_MAX_REPORTS_PER_HOUR", "1000000", "1000001"),
             ("SMTP_RETRY_BASE", "1ms", "0s"),
             ("SMTP_RETRY_CAP", "365d", "365d1ms"),
             ("SMTP_QUEUE_WORKERS", "1", "0"),

@@ -1,6 +1,7 @@
 //! The typed configuration: what other rooms see of it.
 
 use std::net::{IpAddr, SocketAddr};
+use std::num::NonZeroU32;
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -177,6 +178,10 @@ pub struct QueueConfig {
     pub retention: Duration,
     /// `SMTP_MESSAGE_LIFETIME`
     pub lifetime: Duration,
+    /// `SMTP_DELAY_WARNING`: from arrival until the sender is told; `None`: it is not.
+    pub delay_warning: Option<Duration>,
+    /// `SMTP_MAX_REPORTS_PER_HOUR` to one sender.
+    pub max_reports_per_hour: NonZeroU32,
     /// `SMTP_RETRY_BASE`
     pub retry_base: Duration,
     /// `SMTP_RETRY_CAP`

@@ -134,6 +134,10 @@ pub const LINE_READS_MAX: usize = 16;
 pub const LINE_SET_ASIDE_MAX: usize = 1_000;
 /// Messages that the sweeper handles in one step.
 pub const SWEEP_MESSAGES_MAX: usize = 500;
+/// Messages that the sweeper looks at in one step, to see whether anything is in line.
+pub const SWEEP_EXAMINED_MAX: usize = 5_000;
+/// Senders of whom it is known how many reports they got in the last hour.
+pub const REPORT_SENDERS_MAX: usize = 10_000;
 
 /// A client that was refused before the banner is listened to this long, so that the refusal
 /// reaches it and is not overtaken by a reset.

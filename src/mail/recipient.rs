@@ -33,6 +33,8 @@ pub struct Recipient {
     pub last_attempt: Option<UnixMillis>,
     /// What the last of them gave.
     pub last_answer: Option<Answer>,
+    /// When its sender was told that it takes long; that is told once.
+    pub delay_told: Option<UnixMillis>,
 }
 
 impl Recipient {
@@ -48,6 +50,7 @@ impl Recipient {
             first_attempt: None,
             last_attempt: None,
             last_answer: None,
+            delay_told: None,
         }
     }
 }
@@ -205,6 +208,8 @@ pub struct Remote {
     pub address: SocketAddr,
     /// How the connection was secured; `None`: it did not come so far.
     pub security: Option<Box<Security>>,
+    /// Whether it took the connection, if nothing else; only then had it a part in what happened.
+    pub connected: bool,
 }
 
 impl fmt::Display for Remote {
@@ -257,11 +262,13 @@ pub enum Reason {
     Remote,
     /// The remote does not speak SMTP.
     Protocol,
+    /// Our own copy of the message can't be read.
+    Store,
 }
 
 impl Reason {
     /// All of them.
-    pub const ALL: [Reason; 9] = [
+    pub const ALL: [Reason; 10] = [
         Reason::None,
         Reason::Dns,
         Reason::Connect,
@@ -271,6 +278,7 @@ impl Reason {
         Reason::Policy,
         Reason::Remote,
         Reason::Protocol,
+        Reason::Store,
     ];
 
     /// Lower case, as in metrics and logs.
@@ -286,6 +294,7 @@ impl Reason {
             Reason::Policy => "policy",
             Reason::Remote => "remote",
             Reason::Protocol => "protocol",
+            Reason::Store => "store",
         }
     }
 }

@@ -12,11 +12,14 @@
 mod date;
 mod folding;
 mod header_filter;
+mod quoted_printable;
 mod report;
+mod seven_bit;
 mod trace;
 
 pub use header_filter::{HeaderFacts, HeaderFilter, HeaderLimits, header_section};
 pub use report::{
     Fate, LineLengths, ReportFacts, ReportFrame, Reported, Returned, delivery_report,
 };
+pub use seven_bit::{Obstacle, Plan, Rewriter, Survey};
 pub use trace::{Trace, helo_for_trace};

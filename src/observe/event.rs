@@ -116,10 +116,18 @@ pub enum Event<'a> {
         id: QueueId,
         about: QueueId,
         to: &'a Address,
+        kind: ReportKind,
         recipients: usize,
     },
-    /// A delivery report was owed to nobody.
-    ReportDropped { about: QueueId, why: &'a str },
+    /// A delivery report was not made.
+    ReportDropped { about: QueueId, why: NoReport },
+    /// A delivery report was not made, since its sender got too many (`SMTP_MAX_REPORTS_PER_HOUR`).
+    ReportSuppressed {
+        about: QueueId,
+        to: &'a Address,
+        kind: ReportKind,
+        recipients: usize,
+    },
     /// A message that is over was removed.
     Removed { id: QueueId },
     /// A record or body is damaged; it was put aside.
@@ -145,6 +153,47 @@ pub enum Event<'a> {
     StillWaiting { what: &'a str, count: usize },
     /// The process has ended its work.
     Stopped { clean: bool },
+}
+
+/// What a delivery report tells in the first place.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[expect(missing_docs, reason = "the Action of RFC 3464 2.3.3")]
+pub enum ReportKind {
+    Failed,
+    Delayed,
+    Relayed,
+}
+
+impl ReportKind {
+    /// Lower case, as in the report.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            ReportKind::Failed => "failed",
+            ReportKind::Delayed => "delayed",
+            ReportKind::Relayed => "relayed",
+        }
+    }
+}
+
+/// Why a delivery report was owed to nobody.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum NoReport {
+    /// There is no sender: it is a report itself, or wants none (RFC 5321 4.5.5, 6.1).
+    NullReversePath,
+    /// The sender said so (NOTIFY, RFC 3461 4.1).
+    Unwanted,
+}
+
+impl NoReport {
+    /// In words.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            NoReport::NullReversePath => "the reverse-path is null",
+            NoReport::Unwanted => "the sender wants none (NOTIFY)",
+        }
+    }
 }
 
 /// What a client was refused.

@@ -111,6 +111,7 @@ pub(super) fn write(event: &Event<'_>) {
         | Event::Expired { .. }
         | Event::ReportQueued { .. }
         | Event::ReportDropped { .. }
+        | Event::ReportSuppressed { .. }
         | Event::Removed { .. } => of_mail(event),
         Event::Quarantined { .. }
         | Event::Migrated { .. }
@@ -289,13 +290,23 @@ fn of_mail(event: &Event<'_>) {
             id,
             about,
             to,
+            kind,
             recipients,
         } => {
-            info!(event = "report_queued", queue_id = %id, about = %about, rcpt = %Shown(to), recipients, "report to the sender queued");
+            info!(event = "report_queued", queue_id = %id, about = %about, rcpt = %Shown(to), kind = kind.as_str(), recipients, "report to the sender queued");
         }
         Event::ReportDropped { about, why } => {
-            info!(event = "report_dropped", queue_id = %about, why, "no report is sent");
+            info!(event = "report_dropped", queue_id = %about, why = why.as_str(), "no report is sent");
         }
+        Event::ReportSuppressed {
+            about,
+            to,
+            kind,
+            recipients,
+        } => warn!(
+            event = "report_suppressed", queue_id = %about, rcpt = %Shown(to), kind = kind.as_str(), recipients,
+            "no report is sent: the sender got as many as it may in an hour (SMTP_MAX_REPORTS_PER_HOUR)"
+        ),
         Event::Removed { id } => debug!(event = "removed", queue_id = %id, "message over, removed"),
         _ => debug_assert!(false, "not of this group: {event:?}"),
     }

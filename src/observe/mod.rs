@@ -10,7 +10,7 @@ mod log;
 mod logfmt;
 
 pub use clock::wall_clock;
-pub use event::{Event, RejectedWhat};
+pub use event::{Event, NoReport, RejectedWhat, ReportKind};
 pub use log::{LogGuard, LogSetupError, start_log};
 
 use std::sync::Arc;

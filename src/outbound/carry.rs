@@ -6,11 +6,13 @@ use bytes::Bytes;
 
 use crate::mail::Message;
 use crate::mail::limits::OUTGOING_WRITE_BYTES;
+use crate::message::{Plan, Rewriter};
 use crate::smtp::client::{Framing, Step, Transaction};
 use crate::smtp::dot_stuffing::DotStuffer;
 use crate::store::{BodyReader, ReadError, Store};
 
 use super::connection_error::ConnectionError;
+use super::form::another;
 use super::wire::Wire;
 
 /// Where the octets of messages are read from: the store, and something simpler in tests.
@@ -59,7 +61,7 @@ pub(super) enum CarryError {
 const A_COMMAND: &str = "the host to take a command";
 const THE_MESSAGE: &str = "the host to take the message";
 
-/// Does what the transaction says until it is over.
+/// Does what the transaction says until it is over; the message goes out as `plan` has it.
 ///
 /// Dropped midway, the host may or may not have taken the message; an end mark that was not due is
 /// never sent.
@@ -67,6 +69,7 @@ pub(super) async fn carry<B: Bodies>(
     wire: &mut Wire,
     transaction: &mut Transaction,
     message: &Message,
+    plan: Option<&Plan>,
     bodies: &B,
 ) -> Result<(), CarryError> {
     loop {
@@ -85,7 +88,7 @@ pub(super) async fn carry<B: Bodies>(
                 }
             }
             Step::Body(framing) => {
-                send_message(wire, transaction, message, framing, bodies).await?;
+                send_message(wire, transaction, message, framing, plan, bodies).await?;
                 transaction.body_sent();
             }
             Step::Over => return Ok(()),
@@ -111,11 +114,14 @@ async fn send_message<B: Bodies>(
     transaction: &mut Transaction,
     message: &Message,
     framing: Framing,
+    plan: Option<&Plan>,
     bodies: &B,
 ) -> Result<(), CarryError> {
     let mut pieces = bodies.open(message).await?;
     let mut out = Vec::new();
     let mut encoder = Encoder::new(framing);
+    let mut rewriter = plan.map(Rewriter::new);
+    let mut rewritten = Vec::new();
     encoder.encode(&message.added_header, &mut out);
     while let Some(piece) = pieces.next().await? {
         for part in piece.chunks(OUTGOING_WRITE_BYTES) {
@@ -123,8 +129,20 @@ async fn send_message<B: Bodies>(
                 send_piece(wire, transaction, &out).await?;
                 out.clear();
             }
-            encoder.encode(part, &mut out);
+            match &mut rewriter {
+                None => encoder.encode(part, &mut out),
+                Some(rewriter) => {
+                    rewritten.clear();
+                    rewriter.feed(part, &mut rewritten).map_err(another)?;
+                    encoder.encode(&rewritten, &mut out);
+                }
+            }
         }
+    }
+    if let Some(rewriter) = rewriter {
+        rewritten.clear();
+        rewriter.finish(&mut rewritten).map_err(another)?;
+        encoder.encode(&rewritten, &mut out);
     }
     encoder.finish(&mut out);
     send_piece(wire, transaction, &out).await

@@ -129,8 +129,16 @@ impl ConnectionError {
             ConnectionError::Login(fault) => (fault.reply().cloned(), self.to_string()),
             other => (None, other.to_string()),
         };
+        let connected = !matches!(
+            self,
+            ConnectionError::Connect(_) | ConnectionError::ConnectTimeout
+        );
+        let remote = Remote {
+            connected,
+            ..remote.clone()
+        };
         Answer {
-            remote: Some(remote.clone()),
+            remote: Some(remote),
             status,
             reason,
             reply,
@@ -195,6 +203,7 @@ mod tests {
             host: "mx.test".into(),
             address: "192.0.2.1:25".parse().unwrap(),
             security: None,
+            connected: true,
         };
         let text = match error.trouble(&remote) {
             Trouble::Passing(answer) => format!("deferred {} {}", answer.status, answer.words()),

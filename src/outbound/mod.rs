@@ -17,6 +17,7 @@ mod connection;
 mod connection_error;
 mod dialer;
 mod dns;
+mod form;
 mod hosts;
 mod ipv6_complaint;
 mod login;

@@ -90,7 +90,7 @@ fn weight(reason: Reason) -> u8 {
         Reason::Connect => 2,
         Reason::Timeout => 3,
         Reason::Protocol => 4,
-        Reason::Greylist | Reason::Remote | Reason::Policy => 5,
+        Reason::Greylist | Reason::Remote | Reason::Policy | Reason::Store => 5,
         Reason::Tls => 6,
     }
 }

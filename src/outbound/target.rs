@@ -62,6 +62,7 @@ impl Target {
             host: self.host.to_string().into(),
             address: self.address,
             security: None,
+            connected: true,
         }
     }
 }

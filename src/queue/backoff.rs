@@ -11,6 +11,8 @@ pub struct RetryPolicy {
     pub cap: Duration,
     /// From arrival until a recipient expires.
     pub lifetime: Duration,
+    /// From arrival until a deferral is told to the sender; `None`: it never is.
+    pub warn_after: Option<Duration>,
 }
 
 /// By what share of the full jitter a delay is lengthened: of [`u32::MAX`]. Made by the caller from
@@ -60,6 +62,7 @@ mod tests {
         base: Duration::from_secs(60),
         cap: Duration::from_secs(64 * 60),
         lifetime: Duration::from_secs(5 * 24 * 3600),
+        warn_after: None,
     };
 
     #[track_caller]

@@ -16,13 +16,14 @@ pub(super) struct Decided {
 }
 
 impl Decided {
-    /// The verdict and what it makes of the recipient; `attempted` as in [`Verdict::apply`].
+    /// The verdict and what it makes of the recipient; `attempted` and `now` as in [`Verdict::apply`].
     pub(super) fn new(
         before: Recipient,
         verdict: Verdict,
         attempted: Option<UnixMillis>,
+        now: UnixMillis,
     ) -> Decided {
-        let after = verdict.apply(&before, attempted);
+        let after = verdict.apply(&before, attempted, now);
         Decided {
             before,
             after,

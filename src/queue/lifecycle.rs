@@ -28,6 +28,13 @@ pub enum Verdict {
         answer: Answer,
         /// Not before.
         next: UnixMillis,
+        /// Who is told that it takes long; `None`: nobody, or not yet, or it has been told.
+        report: Option<Report>,
+    },
+    /// Waits on as before, and its sender is told that it takes long.
+    Waiting {
+        /// Who is told.
+        report: Report,
     },
     /// Refused for good.
     Failed {
@@ -89,9 +96,16 @@ pub fn after_attempt(
                 }
             } else {
                 let delay = retry.delay(rcpt.attempts.saturating_add(1), jitter);
+                let is_late = retry
+                    .warn_after
+                    .is_some_and(|after| now >= message.arrival.after(after));
                 Verdict::Deferred {
                     answer: answer.clone(),
                     next: now.after(delay).min(end),
+                    report: match is_late {
+                        true => Report::of_delay(message, rcpt),
+                        false => None,
+                    },
                 }
             }
         }
@@ -107,7 +121,24 @@ pub fn overdue(message: &Message, rcpt: &Recipient, lifetime: Duration) -> Verdi
     }
 }
 
+/// The verdict about a recipient that has been in line for so long that its sender is to be told;
+/// `None` if there is nobody to tell, or it has been told.
+#[must_use]
+pub fn delayed(message: &Message, rcpt: &Recipient) -> Option<Verdict> {
+    Report::of_delay(message, rcpt).map(|report| Verdict::Waiting { report })
+}
+
 impl Report {
+    /// Once, and unless the sender said otherwise.
+    fn of_delay(message: &Message, rcpt: &Recipient) -> Option<Report> {
+        let wanted = match rcpt.dsn.notify {
+            None | Some(Notify::Of { delay: true, .. }) => rcpt.delay_told.is_none(),
+            Some(Notify::Never | Notify::Of { delay: false, .. }) => false,
+        };
+        let report = wanted.then(|| Report::to_sender(message));
+        report.filter(|report| *report != Report::OwedToNobody)
+    }
+
     /// Unless the sender said otherwise, it is told.
     fn of_failure(message: &Message, rcpt: &Recipient) -> Report {
         match rcpt.dsn.notify {
@@ -133,37 +164,54 @@ impl Report {
 }
 
 impl Verdict {
-    /// Why, in the words that are kept and told.
+    /// Why, in the words that are kept and told; `None` if nothing new was learned.
     #[must_use]
-    pub fn answer(&self) -> &Answer {
+    pub fn answer(&self) -> Option<&Answer> {
         match self {
             Verdict::Delivered { answer, .. }
             | Verdict::Deferred { answer, .. }
             | Verdict::Failed { answer, .. }
-            | Verdict::Expired { answer, .. } => answer,
+            | Verdict::Expired { answer, .. } => Some(answer),
+            Verdict::Waiting { .. } => None,
         }
     }
 
-    /// Who is told, if this verdict ends a life, and not without need.
+    /// Who is told, if this verdict is to be told, and not without need.
     #[must_use]
     pub fn report(&self) -> Option<&Report> {
         match self {
-            Verdict::Deferred { .. } => None,
-            Verdict::Delivered { report, .. } => report.as_ref(),
-            Verdict::Failed { report, .. } | Verdict::Expired { report, .. } => Some(report),
+            Verdict::Delivered { report, .. } | Verdict::Deferred { report, .. } => report.as_ref(),
+            Verdict::Waiting { report }
+            | Verdict::Failed { report, .. }
+            | Verdict::Expired { report, .. } => Some(report),
         }
     }
 
-    /// The recipient as it is to be stored. `attempted` is when the attempt ended, `None` if the
-    /// verdict fell without one.
+    /// Whether it tells of a delay.
+    fn tells_of_delay(&self) -> bool {
+        match self {
+            Verdict::Waiting { .. } => true,
+            Verdict::Deferred { report, .. } => report.is_some(),
+            Verdict::Delivered { .. } | Verdict::Failed { .. } | Verdict::Expired { .. } => false,
+        }
+    }
+
+    /// The recipient as it is to be stored after a verdict that fell at `now`. `attempted` is when the
+    /// attempt ended, `None` if the verdict fell without one.
     ///
     /// # Panics
     /// If the state of `rcpt` may not become that of the verdict: that is a bug of ours.
     #[must_use]
-    pub fn apply(&self, rcpt: &Recipient, attempted: Option<UnixMillis>) -> Recipient {
+    pub fn apply(
+        &self,
+        rcpt: &Recipient,
+        attempted: Option<UnixMillis>,
+        now: UnixMillis,
+    ) -> Recipient {
         let state = match self {
             Verdict::Delivered { .. } => RecipientState::Delivered,
             Verdict::Deferred { next, .. } => RecipientState::Deferred { due: *next },
+            Verdict::Waiting { .. } => rcpt.state,
             Verdict::Failed { .. } => RecipientState::Failed,
             Verdict::Expired { .. } => RecipientState::Expired,
         };
@@ -176,7 +224,10 @@ impl Verdict {
             attempts: rcpt.attempts.saturating_add(u32::from(attempted.is_some())),
             first_attempt: rcpt.first_attempt.or(attempted),
             last_attempt: attempted.or(rcpt.last_attempt),
-            last_answer: Some(self.answer().clone()),
+            last_answer: self.answer().or(rcpt.last_answer.as_ref()).cloned(),
+            delay_told: rcpt
+                .delay_told
+                .or_else(|| self.tells_of_delay().then_some(now)),
         }
     }
 }
@@ -227,6 +278,7 @@ mod tests {
         base: Duration::from_secs(60),
         cap: Duration::from_secs(240),
         lifetime: Duration::from_secs(1_000),
+        warn_after: Some(Duration::from_secs(400)),
     };
     const ARRIVAL: UnixMillis = UnixMillis(1_000_000);
 
@@ -266,10 +318,10 @@ mod tests {
         let now = ARRIVAL.after(Duration::from_secs(seconds));
         let rcpt = rcpt(attempts);
         let verdict = after_attempt(&message, &rcpt, seen, now, &RETRY, Jitter::NONE);
-        let after = verdict.apply(&rcpt, Some(now));
+        let after = verdict.apply(&rcpt, Some(now), now);
         assert_eq!(after.attempts, attempts + 1);
         assert_eq!(after.last_attempt, Some(now));
-        assert_eq!(after.last_answer.as_ref(), Some(verdict.answer()));
+        assert_eq!(after.last_answer.as_ref(), verdict.answer());
         (verdict, after)
     }
 
@@ -283,7 +335,7 @@ mod tests {
         );
         let due = ARRIVAL.after(Duration::from_secs(want_next_seconds));
         assert_eq!(after.state, RecipientState::Deferred { due });
-        assert_eq!(verdict.report(), None);
+        assert_eq!(verdict.report().is_some(), at_seconds >= 400);
     }
 
     #[test]
@@ -372,13 +424,72 @@ mod tests {
     }
 
     #[test]
+    fn a_delay_is_told_once_to_who_wants_to_know() {
+        // W-22.09
+        #[track_caller]
+        fn check(from: &str, notify: Option<Notify>, seconds: u64, want: bool) {
+            let message = samples::message(ARRIVAL, from);
+            let now = ARRIVAL.after(Duration::from_secs(seconds));
+            let mut rcpt = rcpt(1);
+            rcpt.dsn.notify = notify;
+            let seen = Outcome::Deferred(answer(451));
+            let verdict = after_attempt(&message, &rcpt, &seen, now, &RETRY, Jitter::NONE);
+            let owed = Report::OwedTo(samples::address("s@src.test"));
+            assert_eq!(verdict.report(), want.then_some(&owed));
+            let after = verdict.apply(&rcpt, Some(now), now);
+            assert_eq!(after.delay_told, want.then_some(now));
+            if want {
+                let again = after_attempt(&message, &after, &seen, now, &RETRY, Jitter::NONE);
+                assert_eq!(again.report(), None);
+                assert_eq!(again.apply(&after, Some(now), now).delay_told, Some(now));
+                assert_eq!(delayed(&message, &after), None);
+            }
+            assert_eq!(
+                delayed(&message, &rcpt).is_some(),
+                want || seconds < 400,
+                "whoever asks when the time has come"
+            );
+        }
+        let of = |delay| {
+            Some(Notify::Of {
+                success: true,
+                failure: true,
+                delay,
+            })
+        };
+        check("s@src.test", None, 400, true);
+        check("s@src.test", None, 399, false);
+        check("s@src.test", of(true), 999, true);
+        check("s@src.test", of(false), 999, false);
+        check("s@src.test", Some(Notify::Never), 999, false);
+        check("", of(true), 999, false);
+        check("", None, 999, false);
+    }
+
+    #[test]
+    fn who_waits_without_an_attempt_stays_as_it_was_but_for_the_warning() {
+        let message = samples::message(ARRIVAL, "s@src.test");
+        for before in [rcpt(0), rcpt(3)] {
+            let verdict = delayed(&message, &before).expect("the sender wants to know");
+            let after = verdict.apply(&before, None, ARRIVAL);
+            assert_eq!(
+                after,
+                Recipient {
+                    delay_told: Some(ARRIVAL),
+                    ..before
+                }
+            );
+        }
+    }
+
+    #[test]
     fn what_is_overdue_expires_without_counting_an_attempt() {
         let message = samples::message(ARRIVAL, "s@src.test");
         let verdict = overdue(&message, &rcpt(0), RETRY.lifetime);
-        let after = verdict.apply(&rcpt(0), None);
+        let after = verdict.apply(&rcpt(0), None, ARRIVAL);
         assert_eq!((after.attempts, after.last_attempt), (0, None));
         assert_eq!(
-            verdict.answer().words(),
+            verdict.answer().expect("it has one").words(),
             "not delivered within 1000s (SMTP_MESSAGE_LIFETIME); no attempt was made"
         );
     }
@@ -394,7 +505,7 @@ mod tests {
             answer: answer(250),
             report: None,
         };
-        let _ = again.apply(&done, Some(ARRIVAL));
+        let _ = again.apply(&done, Some(ARRIVAL), ARRIVAL);
     }
 
     #[test]

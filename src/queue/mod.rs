@@ -8,11 +8,13 @@ mod backoff;
 mod bounds;
 mod custody;
 mod decided;
+mod delays;
 mod dispatcher;
 mod lifecycle;
 mod line;
 mod lines;
 mod recorder;
+mod report_bound;
 mod reporting;
 #[cfg(test)]
 mod samples;
@@ -21,16 +23,16 @@ mod worker;
 
 pub use admission::admit;
 pub use backoff::{Jitter, RetryPolicy};
-pub use lifecycle::{Report, Verdict, after_attempt, overdue};
+pub use lifecycle::{Report, Verdict, after_attempt, delayed, overdue};
 
 use std::future::Future;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
-use crate::config::{Config, Mode};
+use crate::config::{Config, Mode, QueueConfig};
 use crate::mail::limits::{
     CLAIM_RECIPIENTS_MAX, LINE_READS_MAX, LINE_SET_ASIDE_MAX, LINE_WINDOW_ITEMS_MAX,
 };
@@ -40,15 +42,19 @@ use crate::store::Store;
 
 use bounds::Bounds;
 use custody::Custody;
+use delays::Delays;
 use dispatcher::Dispatcher;
 use recorder::Recorder;
+use report_bound::ReportBound;
 use sweeper::{Expiry, Sweeper};
 use worker::Worker;
 
-/// From sweep to sweep.
-const SWEEP_PERIOD: Duration = Duration::from_secs(60);
-/// The same where nothing is kept.
-const SWEEP_PERIOD_WITHOUT_RETENTION: Duration = Duration::from_secs(1);
+/// Longest and shortest time from sweep to sweep; the latter where nothing is kept.
+const SWEEP_PERIOD_MAX: Duration = Duration::from_secs(60);
+/// See [`SWEEP_PERIOD_MAX`].
+const SWEEP_PERIOD_MIN: Duration = Duration::from_secs(1);
+/// A warning of a delay is given so soon, in parts of the delay.
+const DELAY_PRECISION: u32 = 8;
 
 /// Recipients of one message and one destination, to be attempted together.
 #[derive(Debug)]
@@ -131,6 +137,7 @@ impl<D: Deliver> Queue<D> {
             Mode::Deliver => true,
             Mode::Hold | Mode::Sink => false,
         };
+        let period = sweep_period(queue);
         let custody = Custody::default();
         let recorder = Arc::new(Recorder {
             store: store.clone(),
@@ -138,6 +145,7 @@ impl<D: Deliver> Queue<D> {
             clock: clock.clone(),
             hostname: config.hostname.clone(),
             lifetime: queue.lifetime,
+            bound: Mutex::new(ReportBound::new(queue.max_reports_per_hour)),
         });
         let sweeper = Sweeper {
             store: store.clone(),
@@ -145,12 +153,22 @@ impl<D: Deliver> Queue<D> {
             custody: custody.clone(),
             events: events.clone(),
             clock: clock.clone(),
-            period: match queue.retention.is_zero() {
-                true => SWEEP_PERIOD_WITHOUT_RETENTION,
-                false => SWEEP_PERIOD,
-            },
+            period,
             retention: queue.retention,
             expiry: delivers.then(|| Expiry::new(queue.lifetime, clock())),
+            delays: queue
+                .delay_warning
+                .filter(|_| delivers)
+                .map(|after| Delays {
+                    store: store.clone(),
+                    recorder: recorder.clone(),
+                    custody: custody.clone(),
+                    clock: clock.clone(),
+                    after,
+                    not_before: clock().after(period),
+                    seen: None,
+                    in_hand: Vec::new(),
+                }),
         };
         let worker = Worker {
             store,
@@ -161,6 +179,8 @@ impl<D: Deliver> Queue<D> {
                 base: queue.retry_base,
                 cap: queue.retry_cap,
                 lifetime: queue.lifetime,
+                // The sweeper comes first: it tells of all recipients at once.
+                warn_after: queue.delay_warning.map(|after| after + 2 * period),
             },
             events,
             clock,
@@ -200,6 +220,15 @@ impl<D: Deliver> Queue<D> {
             }
         }
     }
+}
+
+fn sweep_period(queue: &QueueConfig) -> Duration {
+    if queue.retention.is_zero() {
+        return SWEEP_PERIOD_MIN;
+    }
+    let precise = queue.delay_warning.map(|after| after / DELAY_PRECISION);
+    let period = precise.unwrap_or(SWEEP_PERIOD_MAX);
+    period.clamp(SWEEP_PERIOD_MIN, SWEEP_PERIOD_MAX)
 }
 
 #[cfg(test)]

@@ -8,7 +8,7 @@ use tokio::task::JoinHandle;
 
 use super::*;
 use crate::config::Sources;
-use crate::mail::{QueueId, Reason, Reply, ReplyCode, ReversePath, StateName};
+use crate::mail::{QueueId, Reason, RecipientState, Reply, ReplyCode, ReversePath, StateName};
 use crate::smtp::server::Named;
 use crate::store::{NewMessage, StoreOptions};
 
@@ -445,6 +445,7 @@ async fn messages_are_removed_when_they_were_kept_long_enough() {
 async fn the_sweeper_expires_what_got_no_attempt_unless_one_is_under_way() {
     let mut world = World::new();
     world.config.queue.retention = Duration::from_secs(30 * 86_400); // the store's clock stays behind
+    world.config.queue.delay_warning = None;
     let id = world
         .accept("s@src.test", &["a@one.test", "b@two.test"])
         .await;
@@ -464,4 +465,61 @@ async fn the_sweeper_expires_what_got_no_attempt_unless_one_is_under_way() {
     let sender = Destination::from_stored("src.test");
     let line = world.store.line(&sender, 9).await.unwrap();
     assert_eq!(line.len(), 1, "one report");
+}
+
+/// W-22.09
+#[tokio::test]
+async fn the_sweeper_tells_of_delay_once_whoever_was_attempted_or_not() {
+    let world = World::new();
+    let id = world
+        .accept("s@src.test", &["a@one.test", "b@two.test"])
+        .await;
+    world.accept("", &["a@one.test"]).await;
+    let sender = Destination::from_stored("src.test");
+    let reports = async || world.store.line(&sender, 9).await.unwrap().len();
+    let minutes_later = async |sweeper: &mut Sweeper, minutes: u64| {
+        world.ahead.store(minutes * 60_000, Ordering::Relaxed);
+        sweeper.sweep(&CancellationToken::new()).await;
+    };
+    let mut sweeper = world.queue().sweeper;
+    minutes_later(&mut sweeper, 239).await;
+    assert_eq!(reports().await, 0, "the delay is 4 hours");
+    let attempt = sweeper.custody.share(id);
+    minutes_later(&mut sweeper, 241).await;
+    assert_eq!(reports().await, 0, "an attempt is under way");
+    drop(attempt);
+    minutes_later(&mut sweeper, 242).await;
+    assert_eq!(reports().await, 1, "one for both");
+    let waiting = world.store.load_waiting(id).await.unwrap().unwrap();
+    for rcpt in &waiting.recipients {
+        assert!(rcpt.delay_told.is_some() && rcpt.attempts == 0, "{rcpt:?}");
+        assert!(matches!(rcpt.state, RecipientState::Queued { .. }));
+    }
+    minutes_later(&mut sweeper, 300).await;
+    let mut after_restart = world.queue().sweeper;
+    minutes_later(&mut after_restart, 302).await;
+    assert_eq!(reports().await, 1, "never twice");
+    assert_eq!(world.count(StateName::Queued), 4, "with the report");
+    let one = Destination::from_stored("one.test");
+    assert_eq!(world.store.line(&one, 9).await.unwrap().len(), 2);
+}
+
+#[tokio::test]
+async fn more_reports_than_a_sender_may_get_are_not_made_and_verdicts_stand() {
+    let mut world = World::new();
+    world.config.queue.max_reports_per_hour = 2.try_into().unwrap();
+    world.remotes.script("a@one.test", &[Says::No]);
+    world.start();
+    for _ in 0..5 {
+        world.accept("s@src.test", &["a@one.test"]).await;
+    }
+    world.accept("t@src.test", &["a@one.test"]).await;
+    let ended = |world: &World| world.count(StateName::Failed) == 6;
+    world.eventually("failed", ended).await;
+    let told = |world: &World| world.count(StateName::Delivered) == 3;
+    world.eventually("told", told).await;
+    assert_eq!(world.remotes.attempts_at("s@src.test").len(), 2);
+    assert_eq!(world.remotes.attempts_at("t@src.test").len(), 1);
+    assert_eq!(world.store.counts().messages, 9);
+    world.stop().await;
 }

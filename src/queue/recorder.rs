@@ -1,12 +1,14 @@
 //! Verdicts and the report they call for, into the store in one commit.
 
+use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
 use crate::mail::{Domain, Message, QueueId};
-use crate::observe::{Event, Events};
+use crate::observe::{Event, Events, NoReport};
 use crate::store::{CommitError, RecipientChange, Store};
 
 use super::decided::Decided;
+use super::report_bound::ReportBound;
 use super::reporting::OwedReport;
 use super::{Clock, Report, Verdict};
 
@@ -22,6 +24,8 @@ pub(super) struct Recorder {
     pub(super) clock: Clock,
     pub(super) hostname: Domain,
     pub(super) lifetime: Duration,
+    /// How many reports a sender may still get.
+    pub(super) bound: Mutex<ReportBound>,
 }
 
 /// The store was closed before the verdicts were in it.
@@ -45,7 +49,9 @@ impl Recorder {
             id: message.id,
             decided,
         };
-        let report = OwedReport::about(message, decided, &self.store).await;
+        let report = OwedReport::about(message, decided, &self.store)
+            .await
+            .filter(|report| self.within_bound(message.id, report));
         let mut pause = PAUSE;
         loop {
             match self.record_once(message, decided, report.as_ref()).await {
@@ -65,6 +71,22 @@ impl Recorder {
                 }
             }
         }
+    }
+
+    /// Whether the report may be sent; told if not. The verdicts stand in any case.
+    fn within_bound(&self, about: QueueId, report: &OwedReport<'_>) -> bool {
+        let mut bound = self.bound.lock().unwrap_or_else(PoisonError::into_inner);
+        let taken = bound.take(report.to(), report.weight(), (self.clock)());
+        drop(bound);
+        if !taken {
+            self.events.emit(&Event::ReportSuppressed {
+                about,
+                to: report.to(),
+                kind: report.kind(),
+                recipients: report.recipients(),
+            });
+        }
+        taken
     }
 
     /// The report is made anew for each try: a commit consumes it.
@@ -109,12 +131,13 @@ impl Recorder {
                 id: report_id,
                 about: message.id,
                 to: report.to(),
+                kind: report.kind(),
                 recipients: report.recipients(),
             });
         }
         for (none, why) in [
-            (Report::OwedToNobody, "the reverse-path is null"),
-            (Report::Unwanted, "the sender wants none (NOTIFY)"),
+            (Report::OwedToNobody, NoReport::NullReversePath),
+            (Report::Unwanted, NoReport::Unwanted),
         ] {
             let has_none = |decided: &Decided| decided.verdict.report() == Some(&none);
             if some_made && decided.iter().any(has_none) {

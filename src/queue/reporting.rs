@@ -10,9 +10,11 @@ use crate::mail::{
 use crate::message::{
     Fate, LineLengths, ReportFacts, ReportFrame, Reported, Returned, delivery_report,
 };
+use crate::observe::ReportKind;
 use crate::store::{CommitError, FinishedBody, Intake, NewMessage, ReadError, Store};
 
 use super::decided::Decided;
+use super::report_bound::Weight;
 use super::{Report, Verdict};
 
 /// The report that the verdicts about one message call for: one for all of them, and none if none is
@@ -49,7 +51,7 @@ impl<'a> OwedReport<'a> {
         let mut recipients = Vec::new();
         for Decided { after, verdict, .. } in decided {
             let fate = match verdict {
-                Verdict::Deferred { .. } => continue,
+                Verdict::Deferred { .. } | Verdict::Waiting { .. } => Fate::Delayed,
                 Verdict::Delivered { .. } => Fate::Relayed,
                 Verdict::Failed { .. } => Fate::Failed,
                 Verdict::Expired { .. } => Fate::Expired,
@@ -68,11 +70,9 @@ impl<'a> OwedReport<'a> {
             .header_section(original, REPORT_HEADER_BYTES_MAX)
             .await
             .unwrap_or_default(); // damage was told by the store
-        let any_failed = recipients
-            .iter()
-            .any(|reported| reported.fate != Fate::Relayed);
-        let whole =
-            any_failed && returned_whole(original) && fits_into_a_report(original, store).await;
+        let whole = kind_of(&recipients) == ReportKind::Failed
+            && returned_whole(original)
+            && fits_into_a_report(original, store).await;
         let smtputf8 = original.envelope.smtputf8
             && (to.needs_smtputf8()
                 || recipients
@@ -92,6 +92,19 @@ impl<'a> OwedReport<'a> {
     /// Who is told.
     pub(super) fn to(&self) -> &'a Address {
         self.to
+    }
+
+    /// What it tells in the first place.
+    pub(super) fn kind(&self) -> ReportKind {
+        kind_of(&self.recipients)
+    }
+
+    /// How much it matters.
+    pub(super) fn weight(&self) -> Weight {
+        match self.kind() {
+            ReportKind::Failed => Weight::Needed,
+            ReportKind::Delayed | ReportKind::Relayed => Weight::Courtesy,
+        }
     }
 
     /// Recipients that it is about.
@@ -163,6 +176,21 @@ impl<'a> OwedReport<'a> {
             body,
         })
     }
+}
+
+fn kind_of(recipients: &[Reported<'_>]) -> ReportKind {
+    let kinds = recipients.iter().map(|reported| match reported.fate {
+        Fate::Failed | Fate::Expired => ReportKind::Failed,
+        Fate::Delayed => ReportKind::Delayed,
+        Fate::Relayed => ReportKind::Relayed,
+    });
+    kinds
+        .min_by_key(|kind| match kind {
+            ReportKind::Failed => 0,
+            ReportKind::Delayed => 1,
+            ReportKind::Relayed => 2,
+        })
+        .unwrap_or(ReportKind::Failed)
 }
 
 fn needs_smtputf8(recipient: &Recipient) -> bool {

@@ -13,6 +13,7 @@ use crate::store::{Loaded, Store};
 
 use super::custody::Custody;
 use super::decided::Decided;
+use super::delays::Delays;
 use super::recorder::{Recorder, Unrecorded};
 use super::{Clock, Stop, overdue};
 
@@ -38,6 +39,8 @@ pub(super) struct Sweeper {
     pub(super) retention: Duration,
     /// When recipients expire; `None`: not at all, since nothing is attempted.
     pub(super) expiry: Option<Expiry>,
+    /// Warnings; `None`: none are given.
+    pub(super) delays: Option<Delays>,
 }
 
 /// Expiry of recipients that get no attempt any more: lines that are stuck, records that are
@@ -88,9 +91,21 @@ impl Sweeper {
     /// One sweep; whether it left something for the next.
     pub(super) async fn sweep(&mut self, stopping: &CancellationToken) -> bool {
         let expiry_left = self.expire(stopping).await;
+        let delays_left = self.tell_delays(stopping).await;
         self.remove(stopping).await;
         let moves_left = self.make_room().await;
-        expiry_left || moves_left
+        expiry_left || delays_left || moves_left
+    }
+
+    async fn tell_delays(&mut self, stopping: &CancellationToken) -> bool {
+        let told = match &mut self.delays {
+            None => return false,
+            Some(delays) => delays.tell(stopping).await,
+        };
+        told.unwrap_or_else(|error| {
+            self.trouble("recipients that wait for long can't be read", &error);
+            false
+        })
     }
 
     /// Expires one page of what is overdue.
@@ -137,9 +152,10 @@ impl Sweeper {
         else {
             return; // gone, or told by the store; the next sweep comes again
         };
+        let now = (self.clock)();
         let expire = |before| {
             let verdict = overdue(&message, &before, lifetime);
-            Decided::new(before, verdict, None)
+            Decided::new(before, verdict, None, now)
         };
         let decided: Vec<Decided> = recipients.into_iter().map(expire).collect();
         if decided.is_empty() {

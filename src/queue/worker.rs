@@ -57,7 +57,7 @@ impl<D: Deliver> Worker<D> {
         let decide = |before: Recipient| {
             let seen = outcomes.remove(&before.no).unwrap_or_else(no_answer);
             let verdict = after_attempt(&message, &before, &seen, now, &self.retry, jitter);
-            Decided::new(before, verdict, Some(now))
+            Decided::new(before, verdict, Some(now), now)
         };
         let decided: Vec<Decided> = recipients.into_iter().map(decide).collect();
         match self.recorder.record(&message, &decided).await {
@@ -122,11 +122,14 @@ impl<D: Deliver> Worker<D> {
         now: UnixMillis,
     ) {
         for (decided, _) in decided.iter().zip(made).filter(|(_, made)| **made) {
+            let Some(answer) = decided.verdict.answer() else {
+                continue; // no verdict of an attempt is without one
+            };
             self.events.emit(&Event::Attempted {
                 id: message.id,
                 before: &decided.before,
                 after: &decided.after,
-                answer: decided.verdict.answer(),
+                answer,
                 took,
                 arrival: message.arrival,
                 now,

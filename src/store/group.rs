@@ -187,12 +187,14 @@ impl Group {
             Some(current) if current == *before => {}
             _ => return Ok(Changed::Not),
         }
-        if let Some(item) = due_item(*id, before, destination_of) {
-            self.due.remove(key::due(&item));
-        }
-        if let Some(item) = due_item(*id, after, destination_of) {
-            self.due.insert(key::due(&item), &[]);
-            self.news.push(item);
+        if before.state != after.state {
+            if let Some(item) = due_item(*id, before, destination_of) {
+                self.due.remove(key::due(&item));
+            }
+            if let Some(item) = due_item(*id, after, destination_of) {
+                self.due.insert(key::due(&item), &[]);
+                self.news.push(item);
+            }
         }
         self.recipients
             .insert(&key, record::seal_recipient(&key, after));

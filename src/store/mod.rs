@@ -161,6 +161,17 @@ pub struct Loaded {
     pub recipients: Vec<Recipient>,
 }
 
+/// What [`Store::look_through`] found.
+#[derive(Debug, Default)]
+pub struct Waiting {
+    /// Messages with recipients in line, with these, ordered by id.
+    pub found: Vec<Loaded>,
+    /// The last message that was looked at, found or not; `None`: there was none.
+    pub examined_to: Option<QueueId>,
+    /// Whether there may be more behind it.
+    pub more: bool,
+}
+
 impl Store {
     /// Opens or creates the store, runs migrations, and repairs what a crash left. Blocks, for the
     /// longer the more is queued if the last stop was no clean one.
@@ -355,10 +366,28 @@ impl Store {
         after: Option<QueueId>,
         limit: usize,
     ) -> Result<Vec<Loaded>, ReadError> {
+        let page = self.look_through(after, before, limit, usize::MAX).await?;
+        Ok(page.found)
+    }
+
+    /// The same, after a look at no more than `examined_max` messages, whatever was found.
+    pub async fn look_through(
+        &self,
+        after: Option<QueueId>,
+        before: UnixMillis,
+        limit: usize,
+        examined_max: usize,
+    ) -> Result<Waiting, ReadError> {
         read::on_reader(&self.0.engine, move |trees| {
-            read::arrived_before(trees, before, after, limit)
+            read::arrived_before(trees, before, after, limit, examined_max)
         })
         .await
+    }
+
+    /// A message with all its recipients that are in line; `None` if none is, or it is gone.
+    pub async fn load_waiting(&self, id: QueueId) -> Result<Option<Loaded>, ReadError> {
+        let load = move |trees: &Trees| read::load_waiting(trees, id);
+        self.told(read::on_reader(&self.0.engine, load).await, id)
     }
 
     /// Removes up to `limit` messages that have been over since before `until`, with everything that

@@ -12,7 +12,7 @@ use crate::mail::{BodyFacts, Destination, Message, QueueId, Recipient, Recipient
 use super::body_files::BodyFiles;
 use super::engine::{Engine, Trees};
 use super::record::{self, Place, RecordError, StoredMessage};
-use super::{DueItem, Loaded, ReadError, key};
+use super::{DueItem, Loaded, ReadError, Waiting, key};
 
 /// Piece in which a body file is read, in bytes: one for each delivery that is under way.
 const READ_PIECE_BYTES: usize = 32 * 1024;
@@ -84,36 +84,49 @@ pub(super) fn arrived_before(
     before: UnixMillis,
     after: Option<QueueId>,
     limit: usize,
-) -> Result<Vec<Loaded>, ReadError> {
+    examined_max: usize,
+) -> Result<Waiting, ReadError> {
     let from = after.map_or(Vec::new(), |id| [&id.to_bytes()[..], &[0]].concat());
     let until = QueueId::first_of(before).to_bytes().to_vec();
-    let mut found = Vec::new();
+    let mut page = Waiting::default();
     if from >= until {
-        return Ok(found);
+        return Ok(page);
     }
-    for entry in trees.messages.range(from..until) {
+    for (examined, entry) in trees.messages.range(from..until).enumerate() {
+        if page.found.len() >= limit || examined >= examined_max {
+            page.more = true;
+            break;
+        }
         let (key, sealed) = entry.map_err(failed)?;
         let Some(id) = key::parse_message(&key) else {
             continue;
         };
+        page.examined_to = Some(id);
         let Ok(stored) = record::open_message(id, &sealed) else {
             continue;
         }; // told when it is loaded
-        let mut recipients = Vec::new();
-        for no in 0..stored.recipients {
-            recipients.extend(in_line(trees, id, RecipientNo(no))?);
-        }
-        if !recipients.is_empty() {
-            found.push(Loaded {
-                message: stored.message,
-                recipients,
-            });
-        }
-        if found.len() >= limit {
-            break;
-        }
+        page.found.extend(waiting_of(trees, stored)?);
     }
-    Ok(found)
+    Ok(page)
+}
+
+pub(super) fn load_waiting(trees: &Trees, id: QueueId) -> Result<Option<Loaded>, ReadError> {
+    match message(trees, id)? {
+        Some(stored) => waiting_of(trees, stored),
+        None => Ok(None),
+    }
+}
+
+/// With all recipients that are in line; `None` if none is.
+fn waiting_of(trees: &Trees, stored: StoredMessage) -> Result<Option<Loaded>, ReadError> {
+    let mut recipients = Vec::new();
+    for no in 0..stored.recipients {
+        recipients.extend(in_line(trees, stored.message.id, RecipientNo(no))?);
+    }
+    Ok((!recipients.is_empty()).then_some(Loaded {
+        message: stored.message,
+        recipients,
+    }))
 }
 
 pub(super) fn message(trees: &Trees, id: QueueId) -> Result<Option<StoredMessage>, ReadError> {

@@ -66,10 +66,76 @@ async fn python_reads_the_report_about_one_failed_recipient_of_three() {
     }
 }
 
+#[tokio::test]
+async fn python_reads_reports_of_delay_and_relaying() {
+    // W-22.07, W-22.09
+    if !program::asked_for() {
+        return;
+    }
+    let world = World::setup()
+        .set("SMTP_DELAY_WARNING", "1s")
+        .set("SMTP_RETRY_BASE", "200ms")
+        .set("SMTP_RETRY_CAP", "400ms")
+        .await;
+    world.remote("late.test").rcpt(["451 4.2.0 later"]).await;
+    world.remote("dest.test").await;
+    let origin = world.remote("gp.test").await;
+    let mail = mail()
+        .to("late@late.test")
+        .to("told@dest.test")
+        .rcpt_parameter("NOTIFY=SUCCESS");
+    world.client().send(mail).await.accepted();
+    for (action, status) in [("relayed", "2.0.0"), ("delayed", "4.2.0")] {
+        let read = python_reads(origin.message().await.octets()).await;
+        assert_eq!(read["defects"], Value::Array(vec![]), "{read:#}");
+        let recipient = &read["recipients"][0];
+        assert_eq!(recipient["Action"], action, "{read:#}");
+        assert_eq!(recipient["Status"], status, "{read:#}");
+        let until = &recipient["Will-Retry-Until"];
+        assert_eq!(until.is_string(), action == "delayed", "{read:#}");
+    }
+}
+
+#[tokio::test]
+async fn python_finds_the_same_parts_in_a_re_encoded_message() {
+    // W-17.02
+    if !program::asked_for() {
+        return;
+    }
+    let world = World::new().await;
+    let mx = world.remote("dest.test").offers(["PIPELINING"]).await;
+    let binary = "\u{20ac}\u{fc}\u{e4}\n.\n\n".repeat(5_000);
+    let inner = "Content-Type: multipart/alternative; boundary=in\n\n--in\n\nascii \n--in\n\
+                 Content-Type: text/html; charset=utf-8\nContent-Transfer-Encoding: 8bit\n\n\
+                 <p>Die Gr\u{fc}nen = \n--in--\n";
+    let body = format!(
+        "preamble\n--out\nContent-Type: message/rfc822\nContent-Transfer-Encoding: 8bit\n\n\
+         Subject: inner\nMIME-Version: 1.0\n{inner}\n--out\nContent-Type: image/png\n\
+         Content-Transfer-Encoding: 8bit\n\n{binary}\n--out--\nepilogue\n"
+    );
+    let sent = mail()
+        .header("MIME-Version", "1.0")
+        .header("Content-Type", "multipart/mixed; boundary=out")
+        .body(&body)
+        .to("bob@dest.test");
+    world.client().send(sent.clone()).await.accepted();
+    let message = mx.message().await;
+    assert!(message.octets().is_ascii());
+    let (before, after) = (sent.octets(), message.octets());
+    let script = "read_parts.py";
+    let (before, after) = (python(script, &before).await, python(script, after).await);
+    assert_eq!(before["defects"], Value::Array(vec![]), "{before:#}");
+    assert_eq!(before, after);
+}
+
 async fn python_reads(report: &[u8]) -> Value {
-    let script = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/interop/read_report.py");
+    python("read_report.py", report).await
+}
+
+async fn python(script: &str, input: &[u8]) -> Value {
+    let folder = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/interop");
     let mut command = program::command("python3", "python3", "");
-    command.arg(script);
-    let told = program::run(command, report).await;
+    command.arg(format!("{folder}/{script}"));
+    let told = program::run(command, input).await;
     serde_json::from_slice(&told).expect("the script writes JSON")
 }

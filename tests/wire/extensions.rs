@@ -46,7 +46,7 @@ async fn mail_has_8bitmime_where_it_is_offered_and_needed_and_never_an_unoffered
     rows.push(("helo", id, mx, &[]));
 
     for (row, id, mx, want) in rows {
-        world.history(&id).has(1).await; // an attempt was made; what came of it is W-17.02
+        world.history(&id).has(1).await; // an attempt was made; what came of it is in seven_bit.rs
         for told in mail_parameters(&mx) {
             assert_eq!(told, want, "{row}");
         }

@@ -3,7 +3,9 @@
 use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
 
-use crate::support::{Fields, Gate, Message, Phase, Random, World, mail, raw, reply, same_octets};
+use crate::support::{
+    Fields, Gate, Message, Phase, Random, World, hang, mail, raw, reply, same_octets,
+};
 
 #[tokio::test]
 async fn one_of_three_refused_is_two_delivered_and_one_report() {
@@ -96,6 +98,35 @@ async fn a_host_that_was_not_reached_is_not_named() {
     assert_eq!(bob.get("Remote-MTA"), None);
     let diagnostic = bob.get("Diagnostic-Code").unwrap_or_default();
     assert!(!diagnostic.starts_with("smtp"), "{diagnostic}");
+}
+
+#[tokio::test]
+async fn a_host_that_took_the_connection_and_stayed_silent_is_named() {
+    // W-22.02
+    let world = World::setup()
+        .set("SMTP_MESSAGE_LIFETIME", "1s")
+        .set("SMTP_RETRY_BASE", "200ms")
+        .set("SMTP_RETRY_CAP", "400ms")
+        .set("SMTP_REPLY_TIMEOUT", "200ms")
+        .await;
+    let home = world.remote("gp.test").await;
+    let _silent = world.remote("silent.test").greeting([hang()]).await;
+    let down = world.remote("down.test").await;
+    down.goes_down();
+    for domain in ["silent.test", "down.test"] {
+        let to = format!("bob@{domain}");
+        world.client().send(mail().to(&to)).await.accepted();
+    }
+    for _ in 0..2 {
+        let report = home.message().await.report();
+        let bob = &report.recipients[0];
+        let named = match bob.only("Final-Recipient").as_str() {
+            "rfc822; bob@silent.test" => Some("dns; mx1.silent.test".to_owned()),
+            _ => None,
+        };
+        assert_eq!(bob.get("Remote-MTA"), named, "{bob:?}");
+        assert_eq!(bob.only("Status"), "4.4.7", "{bob:?}");
+    }
 }
 
 #[tokio::test]

@@ -1,10 +1,11 @@
 //! Delivery reports (RFC 3464 in the frame of RFC 6522): what a sender is told about recipients
-//! that were given up, or handed on to where no report would come from (RFC 3461 5.2).
+//! that were given up, that take long, or were handed on to where no report would come from (RFC 3461 5.2).
 //!
 //! Whatever other hosts said is printable ASCII on folded lines, so it can't look like a field or a
 //! boundary. A report needs no SMTPUTF8 but for its To; it is 8-bit only where what is
 //! returned of the original is.
 
+mod advice;
 mod original;
 mod part;
 mod spelling;
@@ -39,7 +40,7 @@ pub struct ReportFacts<'a> {
     pub smtputf8: bool,
     /// Whom the report is about. At least one.
     pub recipients: &'a [Reported<'a>],
-    /// How long was tried before expiry.
+    /// How long is tried before expiry.
     pub lifetime: Duration,
 }
 
@@ -82,13 +83,22 @@ pub enum Fate {
     Failed,
     /// Not taken before the lifetime ended.
     Expired,
+    /// Not taken yet; it will be tried again.
+    Delayed,
 }
 
 impl ReportFacts<'_> {
     fn has_failures(&self) -> bool {
-        self.recipients
-            .iter()
-            .any(|reported| reported.fate.is_failure())
+        self.tells(Fate::is_failure)
+    }
+
+    fn tells(&self, of: impl Fn(Fate) -> bool) -> bool {
+        self.recipients.iter().any(|reported| of(reported.fate))
+    }
+
+    /// When those who wait will be given up.
+    fn retry_until(&self) -> UnixMillis {
+        self.original.arrival.after(self.lifetime)
     }
 }
 
@@ -96,7 +106,7 @@ impl Fate {
     fn is_failure(self) -> bool {
         match self {
             Fate::Failed | Fate::Expired => true,
-            Fate::Relayed => false,
+            Fate::Relayed | Fate::Delayed => false,
         }
     }
 }
@@ -135,6 +145,8 @@ fn top_header(facts: &ReportFacts<'_>, boundary: &str, parts: &[Part]) -> String
     let to = spelling::in_header(facts.to);
     let subject = if facts.has_failures() {
         "Your message could not be delivered"
+    } else if facts.tells(|fate| fate == Fate::Delayed) {
+        "Your message is delayed"
     } else {
         "Your message was relayed"
     };

@@ -1,11 +1,7 @@
 //! One part of the multipart frame, and how its octets travel (RFC 2045 6).
 
-use std::fmt::Write;
-
 use crate::message::folding::LINE_BYTES_MAX;
-
-/// Longest line of quoted-printable, in octets without CRLF (RFC 2045 6.7).
-const QUOTED_LINE_BYTES_MAX: usize = 76;
+use crate::message::quoted_printable::QuotedPrintable;
 
 /// A part, encoded as it will travel.
 #[derive(Debug)]
@@ -75,7 +71,7 @@ impl Part {
     ) -> Part {
         let content = match encoding {
             Encoding::SevenBit | Encoding::EightBit => content,
-            Encoding::QuotedPrintable => quoted_printable(&content).into_bytes(),
+            Encoding::QuotedPrintable => quoted_printable(&content),
         };
         Part {
             content_type,
@@ -124,47 +120,24 @@ fn has_long_line(content: &[u8]) -> bool {
 }
 
 /// RFC 2045 6.7. Only CRLF is a line end; lone CR and LF are octets like others.
-fn quoted_printable(content: &[u8]) -> String {
-    let mut out = String::with_capacity(content.len() + content.len() / 2);
+fn quoted_printable(content: &[u8]) -> Vec<u8> {
+    let mut encoder = QuotedPrintable::default();
+    let mut out = Vec::with_capacity(content.len() + content.len() / 2);
     let mut rest = content;
     while !rest.is_empty() {
         match memchr::memmem::find(rest, b"\r\n") {
             Some(end) => {
-                append_quoted_line(&mut out, &rest[..end]);
-                out.push_str("\r\n");
+                encoder.append(&rest[..end], true, &mut out);
+                out.extend_from_slice(b"\r\n");
                 rest = &rest[end + 2..];
             }
             None => {
-                append_quoted_line(&mut out, rest);
+                encoder.append(rest, true, &mut out);
                 rest = &[];
             }
         }
     }
     out
-}
-
-fn append_quoted_line(out: &mut String, line: &[u8]) {
-    let mut column = 0;
-    for (at, &octet) in line.iter().enumerate() {
-        let is_last = at + 1 == line.len();
-        let plain = match octet {
-            b' ' | b'\t' => !is_last,
-            b'=' => false,
-            _ => octet.is_ascii_graphic(),
-        };
-        let width = if plain { 1 } else { 3 };
-        // Room for the `=` of a soft line end, but behind the last octet.
-        if column + width + usize::from(!is_last) > QUOTED_LINE_BYTES_MAX {
-            out.push_str("=\r\n");
-            column = 0;
-        }
-        if plain {
-            out.push(char::from(octet));
-        } else {
-            write!(out, "={octet:02X}").expect("a String takes everything");
-        }
-        column += width;
-    }
 }
 
 #[cfg(test)]
@@ -173,7 +146,7 @@ mod tests {
 
     #[track_caller]
     fn check(content: &[u8], want: &str) {
-        assert_eq!(quoted_printable(content), want);
+        assert_eq!(String::from_utf8_lossy(&quoted_printable(content)), want);
     }
 
     #[test]

@@ -4,7 +4,7 @@ use super::part::Part;
 use super::spelling::{printable, typed, typed_original};
 use super::words::span;
 use super::{Fate, ReportFacts, Reported};
-use crate::mail::{Answer, EnhancedClass, EnhancedCode, Reason, Remote, Security};
+use crate::mail::{Answer, EnhancedClass, EnhancedCode, Remote, Security};
 use crate::message::date::rfc5322_date;
 use crate::message::folding::append_folded;
 
@@ -46,6 +46,7 @@ fn append_recipient(out: &mut String, reported: &Reported<'_>, facts: &ReportFac
     let recipient = reported.recipient;
     let action = match reported.fate {
         Fate::Failed | Fate::Expired => "failed",
+        Fate::Delayed => "delayed",
         Fate::Relayed => "relayed",
     };
     if let Some(original) = &recipient.dsn.original {
@@ -73,21 +74,15 @@ fn append_recipient(out: &mut String, reported: &Reported<'_>, facts: &ReportFac
     if let Some(at) = recipient.last_attempt {
         out.push_str(&format!("Last-Attempt-Date: {}\r\n", rfc5322_date(at)));
     }
+    if reported.fate == Fate::Delayed {
+        let until = rfc5322_date(facts.retry_until());
+        out.push_str(&format!("Will-Retry-Until: {until}\r\n"));
+    }
 }
 
 /// The host that had a part in the answer: RFC 3464 2.3.5 wants none named that was not involved.
-/// Where nothing came back it may not even have been there, so the field stays away.
 fn reached(answer: &Answer) -> Option<&Remote> {
-    let involved = match answer.reason {
-        Reason::Dns | Reason::Connect | Reason::Timeout => answer.reply.is_some(),
-        Reason::None
-        | Reason::Tls
-        | Reason::Greylist
-        | Reason::Policy
-        | Reason::Remote
-        | Reason::Protocol => true,
-    };
-    answer.remote.as_ref().filter(|_| involved)
+    answer.remote.as_ref().filter(|remote| remote.connected)
 }
 
 /// A failure has its answer's status in the permanent class, since nobody will try again.
@@ -97,6 +92,7 @@ fn status(reported: &Reported<'_>) -> EnhancedCode {
     match reported.fate {
         Fate::Failed => answered.in_class(EnhancedClass::Permanent),
         Fate::Expired => EXPIRED,
+        Fate::Delayed => answered.in_class(EnhancedClass::Temporary),
         Fate::Relayed => answered.in_class(EnhancedClass::Success),
     }
 }
@@ -111,7 +107,7 @@ fn append_diagnostic(out: &mut String, reported: &Reported<'_>, facts: &ReportFa
     };
     let words = match reported.fate {
         _ if !words.is_empty() => words,
-        Fate::Failed | Fate::Relayed => return,
+        Fate::Failed | Fate::Delayed | Fate::Relayed => return,
         Fate::Expired => format!("not delivered within {}", span(facts.lifetime)),
     };
     out.push_str(&format!("Diagnostic-Code: {kind};"));

@@ -12,6 +12,8 @@ use crate::mail::{
     ReversePath, Security, Spelling, TlsFacts,
 };
 
+mod delayed;
+
 const ADDED: &str = "Received: from client.test ([192.0.2.9]) by gp.test (GopherPost)\r\n\
                      \twith ESMTP id 01ARZ3NDEKTSV4RRFFQ69G5FAV; Thu, 1 Jan 1970 00:00:00 +0000\r\n";
 const HEADER: &str = "Subject: hello\r\nFrom: ann@gp.test\r\n\r\n";
@@ -38,6 +40,7 @@ fn reply(code: u16, lines: &[&[u8]]) -> Answer {
             host: "mx.dest.test".into(),
             address: "192.0.2.25:25".parse().unwrap(),
             security: None,
+            connected: true,
         }),
         status: reply.status(),
         reason: Reason::Remote,
@@ -165,6 +168,7 @@ fn a_refused_recipient() {
         for help will want to know its queue id: 01ARZ3NDEKTSV4RRFFQ69G5FAV.
 
         <bob@dest.test>
+            This address does not exist there: check the part before the @.
             Refused by mx.dest.test[192.0.2.25]:25:
             550 5.1.1 The mailbox that you tried to reach does not exist; please look
             at https://dest.test/help for what may have gone wrong
@@ -247,6 +251,7 @@ fn recipients_of_every_kind() {
         for help will want to know its queue id: 01ARZ3NDEKTSV4RRFFQ69G5FAV.
 
         <bob@nowhere.test>
+            No mail can be sent to this domain: check the part behind the @.
             Given up:
             no such domain: nowhere.test is not in DNS
 
@@ -362,6 +367,7 @@ fn what_was_asked_for_with_dsn() {
         for help will want to know its queue id: 01ARZ3NDEKTSV4RRFFQ69G5FAV.
 
         <bob@dest.test>
+            This address does not exist there: check the part before the @.
             Refused by mx.dest.test[192.0.2.25]:25:
             550 5.1.1 no
 
@@ -534,62 +540,62 @@ fn addresses_beyond_ascii_and_an_odd_original() {
             &recipients,
         ),
         expect![[r#"
-            Date: Thu, 1 Jan 1970 00:01:00 +0000
-            From: Mail Delivery System <MAILER-DAEMON@gp.test>
-            To: <jürgen@gp.test>
-            Subject: Your message could not be delivered
-            Message-ID: <01BX5ZZKBKACTAV9WEVGEMMVRZ@gp.test>
-            Auto-Submitted: auto-replied
-            MIME-Version: 1.0
-            Content-Type: multipart/report; report-type=delivery-status;
-             boundary="=_01BX5ZZKBKACTAV9WEVGEMMVRZ-0"
-            Content-Transfer-Encoding: 8bit
+        Date: Thu, 1 Jan 1970 00:01:00 +0000
+        From: Mail Delivery System <MAILER-DAEMON@gp.test>
+        To: <jürgen@gp.test>
+        Subject: Your message could not be delivered
+        Message-ID: <01BX5ZZKBKACTAV9WEVGEMMVRZ@gp.test>
+        Auto-Submitted: auto-replied
+        MIME-Version: 1.0
+        Content-Type: multipart/report; report-type=delivery-status;
+         boundary="=_01BX5ZZKBKACTAV9WEVGEMMVRZ-0"
+        Content-Transfer-Encoding: 8bit
 
-            --=_01BX5ZZKBKACTAV9WEVGEMMVRZ-0
-            Content-Type: text/plain; charset=utf-8
-            Content-Description: Notification
-            Content-Transfer-Encoding: quoted-printable
+        --=_01BX5ZZKBKACTAV9WEVGEMMVRZ-0
+        Content-Type: text/plain; charset=utf-8
+        Content-Description: Notification
+        Content-Transfer-Encoding: quoted-printable
 
-            This is the mail relay at gp.test.
+        This is the mail relay at gp.test.
 
-            Your message of Thu, 1 Jan 1970 00:00:00 +0000 could not be delivered
-            to this recipient. This is final: nobody will try again.
+        Your message of Thu, 1 Jan 1970 00:00:00 +0000 could not be delivered
+        to this recipient. This is final: nobody will try again.
 
-            What you can do: read below why, check the address for mistakes, and
-            send the message again once the cause is gone. A postmaster whom you ask
-            for help will want to know its queue id: 01ARZ3NDEKTSV4RRFFQ69G5FAV.
+        What you can do: read below why, check the address for mistakes, and
+        send the message again once the cause is gone. A postmaster whom you ask
+        for help will want to know its queue id: 01ARZ3NDEKTSV4RRFFQ69G5FAV.
 
-            <=C3=BC@b=C3=BCcher.test>
-                Refused by mx.dest.test[192.0.2.25]:25:
-                550 no
+        <=C3=BC@b=C3=BCcher.test>
+            Refused by mx.dest.test[192.0.2.25]:25:
+            550 no
 
-            --=_01BX5ZZKBKACTAV9WEVGEMMVRZ-0
-            Content-Type: message/delivery-status
-            Content-Description: Delivery report
-            Content-Transfer-Encoding: 7bit
+        --=_01BX5ZZKBKACTAV9WEVGEMMVRZ-0
+        Content-Type: message/delivery-status
+        Content-Description: Delivery report
+        Content-Transfer-Encoding: 7bit
 
-            Reporting-MTA: dns; gp.test
-            Arrival-Date: Thu, 1 Jan 1970 00:00:00 +0000
-            X-GopherPost-Queue-ID: 01ARZ3NDEKTSV4RRFFQ69G5FAV
+        Reporting-MTA: dns; gp.test
+        Arrival-Date: Thu, 1 Jan 1970 00:00:00 +0000
+        X-GopherPost-Queue-ID: 01ARZ3NDEKTSV4RRFFQ69G5FAV
 
-            Final-Recipient: utf-8; \x{FC}@xn--bcher-kva.test
-            Action: failed
-            Status: 5.0.0
-            Remote-MTA: dns; mx.dest.test
-            Diagnostic-Code: smtp; 550 no
-            Last-Attempt-Date: Thu, 1 Jan 1970 00:01:00 +0000
+        Final-Recipient: utf-8; \x{FC}@xn--bcher-kva.test
+        Action: failed
+        Status: 5.0.0
+        Remote-MTA: dns; mx.dest.test
+        Diagnostic-Code: smtp; 550 no
+        Last-Attempt-Date: Thu, 1 Jan 1970 00:01:00 +0000
 
-            --=_01BX5ZZKBKACTAV9WEVGEMMVRZ-0
-            Content-Type: text/rfc822-headers
-            Content-Description: Header of the undelivered message
-            Content-Transfer-Encoding: 8bit
+        --=_01BX5ZZKBKACTAV9WEVGEMMVRZ-0
+        Content-Type: text/rfc822-headers
+        Content-Description: Header of the undelivered message
+        Content-Transfer-Encoding: 8bit
 
-            Received: from client.test ([192.0.2.9]) by gp.test (GopherPost)
-            	with ESMTP id 01ARZ3NDEKTSV4RRFFQ69G5FAV; Thu, 1 Jan 1970 00:00:00 +0000
-            Subject: grün
+        Received: from client.test ([192.0.2.9]) by gp.test (GopherPost)
+        	with ESMTP id 01ARZ3NDEKTSV4RRFFQ69G5FAV; Thu, 1 Jan 1970 00:00:00 +0000
+        Subject: grün
 
-            --=_01BX5ZZKBKACTAV9WEVGEMMVRZ-0--
-        "#]],
+        --=_01BX5ZZKBKACTAV9WEVGEMMVRZ-0--
+    "#]],
     );
 }
 
@@ -660,6 +666,7 @@ fn no_words_or_names_of_others_do_either() {
         host: hostile.into(),
         address: "192.0.2.25:25".parse().unwrap(),
         security: None,
+        connected: true,
     });
     let group = &parse(&report_on(answer)).recipients[0];
     assert!(
@@ -695,23 +702,25 @@ fn how_the_host_was_secured_is_told_and_by_which_rule() {
 fn only_a_host_that_had_a_part_in_it_is_named() {
     // W-22.02
     #[track_caller]
-    fn check(reason: Reason, with_reply: bool, want: bool) {
+    fn check(reason: Reason, with_reply: bool, connected: bool) {
         let mut answer = reply(450, &[b"4.3.2 not now"]);
         answer.reason = reason;
+        answer.remote = answer.remote.map(|remote| Remote {
+            connected,
+            ..remote
+        });
         if !with_reply {
             answer.reply = None;
         }
         let report = report_on(answer);
         let named = memchr::memmem::find(&report, b"\r\nRemote-MTA: ").is_some();
-        assert_eq!(named, want, "{reason:?}");
+        assert_eq!(named, connected, "{reason:?}");
     }
     check(Reason::Connect, false, false);
     check(Reason::Timeout, false, false);
-    check(Reason::Dns, false, false);
+    check(Reason::Timeout, false, true); // it took the connection and said nothing
+    check(Reason::Connect, false, true);
     check(Reason::Tls, false, true);
-    check(Reason::Policy, false, true);
-    check(Reason::Protocol, false, true);
-    check(Reason::Connect, true, true);
     check(Reason::Remote, true, true);
 }
 

@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use super::advice::advice;
 use super::part::Part;
 use super::spelling::{for_people, printable};
 use super::{Fate, ReportFacts, Reported};
@@ -14,17 +15,24 @@ use crate::message::folding::append_folded;
 const INDENT: &str = "   ";
 
 /// What happened, whether it goes on, what to do; then each recipient with the words of its host.
-/// What failed comes before what was relayed.
+/// What failed comes first, then what waits, then what was relayed.
 pub(super) fn part(facts: &ReportFacts<'_>) -> Part {
     let mut out = format!("This is the mail relay at {}.\r\n", facts.hostname);
-    let (failed, relayed): (Vec<_>, Vec<_>) = facts
-        .recipients
-        .iter()
-        .partition(|reported| reported.fate.is_failure());
+    let of = |belongs: fn(Fate) -> bool| -> Vec<&Reported<'_>> {
+        let belongs = |reported: &&Reported<'_>| belongs(reported.fate);
+        facts.recipients.iter().filter(belongs).collect()
+    };
+    let failed = of(Fate::is_failure);
     if !failed.is_empty() {
         out.push_str(&about_failed(failed.len(), facts));
         append_each(&mut out, &failed, facts);
     }
+    let delayed = of(|fate| fate == Fate::Delayed);
+    if !delayed.is_empty() {
+        out.push_str(&about_delayed(delayed.len(), facts));
+        append_each(&mut out, &delayed, facts);
+    }
+    let relayed = of(|fate| fate == Fate::Relayed);
     if !relayed.is_empty() {
         out.push_str(&about_relayed(relayed.len(), facts));
         append_each(&mut out, &relayed, facts);
@@ -47,6 +55,26 @@ fn about_failed(count: usize, facts: &ReportFacts<'_>) -> String {
          What you can do: read below why, check {addresses} for mistakes, and\r\n\
          send the message again once the cause is gone. A postmaster whom you ask\r\n\
          for help will want to know its queue id: {id}.\r\n"
+    )
+}
+
+fn about_delayed(count: usize, facts: &ReportFacts<'_>) -> String {
+    let arrival = rfc5322_date(facts.original.arrival);
+    let until = rfc5322_date(facts.retry_until());
+    let id = facts.original.id;
+    let recipients = match count {
+        1 => "this recipient",
+        _ => "these recipients",
+    };
+    format!(
+        "\r\n\
+         Your message of {arrival} could not yet be delivered\r\n\
+         to {recipients}. It is not lost: we go on trying until\r\n\
+         {until}, and give up only then.\r\n\
+         \r\n\
+         You need not do anything, nor send the message again. If it is urgent,\r\n\
+         reach the recipient in another way. You are told of the delay only this\r\n\
+         once. The message's queue id here is: {id}.\r\n"
     )
 }
 
@@ -76,6 +104,9 @@ fn append_each(out: &mut String, recipients: &[&Reported<'_>], facts: &ReportFac
         let mut what = what_happened(reported, answer, facts.lifetime);
         what.push(if words.is_empty() { '.' } else { ':' });
         out.push_str(&format!("\r\n<{address}>\r\n"));
+        if let Some(answer) = answer.filter(|_| reported.fate.is_failure()) {
+            append_indented(out, advice(answer.status).unwrap_or_default());
+        }
         append_indented(out, &what);
         append_indented(out, &words);
     }
@@ -92,6 +123,13 @@ fn what_happened(reported: &Reported<'_>, answer: Option<&Answer>, lifetime: Dur
             Some(remote) if has_reply => format!("Refused by {remote}"),
             None if has_reply => "Refused".to_owned(),
             _ => "Given up".to_owned(),
+        },
+        Fate::Delayed => match remote {
+            _ if answer.is_none() => "No attempt was made yet".to_owned(),
+            Some(remote) if has_reply => format!("Put off by {remote}"),
+            None if has_reply => "Put off".to_owned(),
+            Some(remote) => format!("The last attempt, at {remote}, failed"),
+            None => "The last attempt failed".to_owned(),
         },
         Fate::Relayed => match remote {
             Some(remote) => format!("Taken by {remote}"),

@@ -11,15 +11,17 @@ use std::net::{IpAddr, SocketAddr};
 use tokio::time::Instant;
 
 use crate::mail::limits::TRANSACTION_RECIPIENTS_MAX;
-use crate::mail::{Answer, BodyKind, EnhancedCode, Message, Reason, Recipient, Remote};
+use crate::mail::{Answer, EnhancedCode, Message, Reason, Recipient, Remote};
+use crate::message::Plan;
 use crate::observe::{Event, Events};
 use crate::smtp::client::verdict::answer_of;
-use crate::smtp::client::{Facts, Settled, Transaction, Verdict};
+use crate::smtp::client::{Settled, Transaction, Verdict};
 use crate::store::ReadError;
 
 use super::super::carry::{Bodies, CarryError, carry};
 use super::super::connection::Connection;
 use super::super::connection_error::ConnectionError;
+use super::super::form::{RE_ENCODED, form_for};
 use super::super::pool::{Lent, Room, Tidiness};
 use super::super::race::race;
 use super::super::tally::{Tally, Trouble};
@@ -169,6 +171,17 @@ impl<B: Bodies> Attempt<'_, B> {
         let offered = connection.offered().clone();
         let most = offered.recipients_max.unwrap_or(usize::MAX);
         let group = self.open.len().min(TRANSACTION_RECIPIENTS_MAX).min(most);
+        let bodies = &self.courier.bodies;
+        let form = match form_for(self.message, &offered, bodies).await {
+            Ok(form) => form,
+            Err(error) => {
+                self.settle_all(&unreadable(&error.into()));
+                return Err(Failure {
+                    trouble: None,
+                    unheard: false,
+                });
+            }
+        };
         let mut watched = Watched {
             events: &self.courier.events,
             message: self.message,
@@ -177,13 +190,14 @@ impl<B: Bodies> Attempt<'_, B> {
             transaction: Some(Transaction::new(
                 &self.message.envelope,
                 &self.open[..group],
-                facts_of(self.message),
+                form.facts,
                 &offered,
                 &remote,
             )),
         };
-        let bodies = &self.courier.bodies;
-        let carried = watched.carry(connection.wire(), bodies).await;
+        let carried = watched
+            .carry(connection.wire(), form.plan.as_ref(), bodies)
+            .await;
         let Some(transaction) = watched.transaction.take() else {
             // It is taken only here.
             return Err(Failure {
@@ -205,6 +219,9 @@ impl<B: Bodies> Attempt<'_, B> {
             for at in doubtful {
                 settled[at] = Some(self.in_doubt(self.open[at], error, &remote));
             }
+        }
+        if form.plan.is_some() {
+            tell_re_encoded(&mut settled);
         }
         self.complaints.put_aside(&self.open, &mut settled, &remote);
         self.settle(settled, offered.dsn);
@@ -248,9 +265,14 @@ struct Watched<'a> {
 }
 
 impl Watched<'_> {
-    async fn carry<B: Bodies>(&mut self, wire: &mut Wire, bodies: &B) -> Result<(), CarryError> {
+    async fn carry<B: Bodies>(
+        &mut self,
+        wire: &mut Wire,
+        plan: Option<&Plan>,
+        bodies: &B,
+    ) -> Result<(), CarryError> {
         match &mut self.transaction {
-            Some(transaction) => carry(wire, transaction, self.message, bodies).await,
+            Some(transaction) => carry(wire, transaction, self.message, plan, bodies).await,
             None => Ok(()),
         }
     }
@@ -272,13 +294,11 @@ fn tell_possible_duplicate(events: &Events, message: &Message, to: &Recipient, r
     });
 }
 
-fn facts_of(message: &Message) -> Facts {
-    Facts {
-        size: match message.envelope.body_kind {
-            BodyKind::BinaryMime => message.size(),
-            BodyKind::SevenBit | BodyKind::EightBitMime => message.size_in_lines(),
-        },
-        has_8bit: message.body.has_8bit || !message.added_header.is_ascii(),
+fn tell_re_encoded(settled: &mut [Option<Settled>]) {
+    for settled in settled.iter_mut().flatten() {
+        if settled.verdict == Verdict::Delivered {
+            settled.answer.detail = RE_ENCODED.into();
+        }
     }
 }
 
@@ -296,7 +316,7 @@ fn unreadable(error: &CarryError) -> Settled {
         answer: Answer {
             remote: None,
             status,
-            reason: Reason::Policy,
+            reason: Reason::Store,
             reply: None,
             detail: error.to_string().into(),
         },

@@ -31,6 +31,13 @@ pub struct Facts {
     pub size: u64,
     /// Whether one of them is above 0x7F.
     pub has_8bit: bool,
+    /// Whether one of these is in the header section. Need be known only of a message for SMTPUTF8.
+    pub header_8bit: bool,
+    /// Whether one of these is in any header, or may be: of a part, or of a message inside. So SMTPUTF8
+    /// that was asked for is not without need. Need be known only of a message for SMTPUTF8.
+    pub any_header_8bit: bool,
+    /// Why it can't be sent in 7 bits, if it was tried.
+    pub obstacle: Option<(EnhancedCode, &'static str)>,
 }
 
 /// What the driver has to do.
@@ -122,7 +129,8 @@ enum Stage {
 impl Transaction {
     /// Plans a transaction. Recipients that this host can't be given are settled at once: all of
     /// them if the message is larger than it takes or of a kind that it does not take (RFC 3030 3),
-    /// those with a non-ASCII address if it has no SMTPUTF8 (RFC 6531 3.2). If none is left, there
+    /// those with a non-ASCII address if it has no SMTPUTF8 (RFC 6531 3.2), and all of them if the header
+    /// needs that, or the text needs an 8BITMIME that is not there (RFC 6152 3). If none is left, there
     /// is nothing to send. DSN parameters go on to a host that offers DSN.
     #[must_use]
     pub fn new(
@@ -148,7 +156,17 @@ impl Transaction {
                 return Some(NO_BINARY_MIME);
             }
             let needs_utf8 = sender_needs_utf8 || address.needs_smtputf8();
-            (needs_utf8 && !offered.smtputf8).then_some(NO_SMTPUTF8)
+            if needs_utf8 && !offered.smtputf8 {
+                return Some(NO_SMTPUTF8);
+            }
+            let is_text = envelope.body_kind != BodyKind::BinaryMime;
+            let header_needs_utf8 = envelope.smtputf8 && facts.header_8bit;
+            // SMTPUTF8 on MAIL covers it: who offers that has to take 8 bits (RFC 6531 3.1).
+            let takes_8bit = offered.eight_bit_mime || header_needs_utf8 && offered.smtputf8;
+            if is_text && facts.has_8bit && !takes_8bit {
+                return Some(facts.obstacle.unwrap_or(NO_8BIT_MIME));
+            }
+            (header_needs_utf8 && !offered.smtputf8).then_some(NO_SMTPUTF8_HEADER)
         };
         let recipients: Vec<Rcpt> = recipients
             .iter()
@@ -164,7 +182,7 @@ impl Transaction {
             .collect();
         let utf8 = offered.smtputf8
             && (sender_needs_utf8
-                || envelope.smtputf8 && facts.has_8bit
+                || envelope.smtputf8 && facts.any_header_8bit
                 || recipients.iter().any(|rcpt| !rcpt.line.is_ascii()));
         let open = |(at, rcpt): (usize, &Rcpt)| {
             matches!(rcpt.state, RcptState::Open).then_some(Command::Rcpt(at))
@@ -428,6 +446,15 @@ const NO_BINARY_MIME: (EnhancedCode, &str) = (
 const NO_SMTPUTF8: (EnhancedCode, &str) = (
     EnhancedCode::permanent(6, 7),
     "the remote host does not take non-ASCII addresses (it does not offer SMTPUTF8)",
+);
+
+const NO_SMTPUTF8_HEADER: (EnhancedCode, &str) = (
+    EnhancedCode::permanent(6, 7),
+    "the remote host does not take non-ASCII header fields (it does not offer SMTPUTF8)",
+);
+const NO_8BIT_MIME: (EnhancedCode, &str) = (
+    EnhancedCode::permanent(6, 3),
+    "the remote host does not take 8-bit text (it does not offer 8BITMIME)",
 );
 
 fn too_large(facts: Facts, offered: &Extensions) -> bool {

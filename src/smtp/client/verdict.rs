@@ -210,6 +210,7 @@ mod tests {
             host: "mx.test".into(),
             address: "192.0.2.1:25".parse().unwrap(),
             security: None,
+            connected: true,
         };
         for (code, text, verdict, status) in [
             (250, "ok", Verdict::Delivered, "2.0.0"),

@@ -192,6 +192,7 @@ mod tests {
                             cipher: "X".into(),
                         }),
                     })),
+                    connected: true,
                 }),
                 status: EnhancedCode::temporary(2, 0),
                 reason: Reason::Greylist,
@@ -201,6 +202,7 @@ mod tests {
                 )),
                 detail: "x".into(),
             }),
+            delay_told: Some(UnixMillis(7)),
             ..Recipient::new(
                 RecipientNo(0),
                 address("ü@bücher.test").unwrap(),

@@ -64,6 +64,8 @@ enum ReasonV1 {
     Policy,
     Remote,
     Protocol,
+    /// Since version 4.
+    Store,
 }
 
 /// What version 2 adds: NOTIFY and ORCPT.
@@ -106,6 +108,33 @@ impl From<RecipientV2> for RecipientV3 {
     /// What version 2 could not say was not said.
     fn from(v2: RecipientV2) -> RecipientV3 {
         RecipientV3 { v2, security: None }
+    }
+}
+
+/// What version 4 adds: when the sender was told of the delay, and whether the host of the last answer
+/// took the connection.
+#[derive(Serialize, Deserialize)]
+struct RecipientV4 {
+    v3: RecipientV3,
+    delay_told_ms: Option<u64>,
+    connected: bool,
+}
+
+impl From<RecipientV3> for RecipientV4 {
+    /// A host that is not known to have answered may not have been there.
+    fn from(v3: RecipientV3) -> RecipientV4 {
+        let connected = v3.v2.v1.last_answer.as_ref().is_some_and(|answer| {
+            let kept_silent = matches!(
+                answer.reason,
+                ReasonV1::Dns | ReasonV1::Connect | ReasonV1::Timeout
+            );
+            answer.reply.is_some() || !kept_silent
+        });
+        RecipientV4 {
+            v3,
+            delay_told_ms: None,
+            connected,
+        }
     }
 }
 
@@ -153,11 +182,16 @@ pub(in crate::store) fn seal_recipient(key: &[u8], recipient: &Recipient) -> Vec
     let remote = recipient.last_answer.as_ref();
     let remote = remote.and_then(|answer| answer.remote.as_ref());
     let security = remote.and_then(|remote| remote.security.as_deref());
-    let record = RecipientV3 {
+    let v3 = RecipientV3 {
         v2,
         security: security.map(security_record),
     };
-    seal(key, 3, &record)
+    let record = RecipientV4 {
+        v3,
+        delay_told_ms: recipient.delay_told.map(|at| at.0),
+        connected: remote.is_some_and(|remote| remote.connected),
+    };
+    seal(key, 4, &record)
 }
 
 pub(in crate::store) fn open_recipient(
@@ -165,10 +199,18 @@ pub(in crate::store) fn open_recipient(
     no: RecipientNo,
     sealed: &[u8],
 ) -> Result<Recipient, RecordError> {
-    let RecipientV3 { v2, security } = match unseal(key, sealed)? {
-        (1, content) => RecipientV2::from(decode::<RecipientV1>(content)?).into(),
-        (2, content) => decode::<RecipientV2>(content)?.into(),
-        (3, content) => decode(content)?,
+    let RecipientV4 {
+        v3: RecipientV3 { v2, security },
+        delay_told_ms,
+        connected,
+    } = match unseal(key, sealed)? {
+        (1, content) => {
+            let v2 = RecipientV2::from(decode::<RecipientV1>(content)?);
+            RecipientV3::from(v2).into()
+        }
+        (2, content) => RecipientV3::from(decode::<RecipientV2>(content)?).into(),
+        (3, content) => decode::<RecipientV3>(content)?.into(),
+        (4, content) => decode(content)?,
         (version, _) => return Err(RecordError::Version(version)),
     };
     let RecipientV2 {
@@ -178,6 +220,7 @@ pub(in crate::store) fn open_recipient(
     } = v2;
     let mut last_answer = record.last_answer.map(answer).transpose()?;
     if let Some(remote) = last_answer.as_mut().and_then(|last| last.remote.as_mut()) {
+        remote.connected = connected;
         remote.security = security.map(Security::from).map(Box::new);
     }
     Ok(Recipient {
@@ -221,6 +264,7 @@ pub(in crate::store) fn open_recipient(
         first_attempt: record.first_attempt_ms.map(UnixMillis),
         last_attempt: record.last_attempt_ms.map(UnixMillis),
         last_answer,
+        delay_told: delay_told_ms.map(UnixMillis),
     })
 }
 
@@ -241,6 +285,7 @@ fn answer_record(answer: &Answer) -> AnswerV1 {
             Reason::Policy => ReasonV1::Policy,
             Reason::Remote => ReasonV1::Remote,
             Reason::Protocol => ReasonV1::Protocol,
+            Reason::Store => ReasonV1::Store,
         },
         reply: answer.reply.as_ref().map(|reply| ReplyV1 {
             code: reply.code().get(),
@@ -268,7 +313,8 @@ fn answer(record: AnswerV1) -> Result<Answer, RecordError> {
         remote: record.remote.map(|(host, address)| Remote {
             host: host.into(),
             address,
-            security: None, // stands beside the answer
+            connected: false, // stands beside the answer
+            security: None,   // so does this
         }),
         status: code(record.status)?,
         reason: match record.reason {
@@ -281,6 +327,7 @@ fn answer(record: AnswerV1) -> Result<Answer, RecordError> {
             ReasonV1::Policy => Reason::Policy,
             ReasonV1::Remote => Reason::Remote,
             ReasonV1::Protocol => Reason::Protocol,
+            ReasonV1::Store => Reason::Store,
         },
         reply,
         detail: record.detail.into(),
@@ -308,6 +355,7 @@ fn code(CodeV1(class, subject, detail): CodeV1) -> Result<EnhancedCode, RecordEr
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::mail::{Address, Spelling};
 
     #[test]
     fn a_record_of_version_2_tells_of_no_security() {
@@ -333,5 +381,48 @@ mod tests {
         assert_eq!(read.dsn.notify, Some(Notify::Never));
         let remote = read.last_answer.unwrap().remote.unwrap();
         assert_eq!((&*remote.host, remote.security), ("mx.test", None));
+    }
+
+    #[test]
+    fn a_record_of_version_3_says_nothing_of_delay_and_little_of_the_host() {
+        #[track_caller]
+        fn check(reason: ReasonV1, reply: Option<ReplyV1>, connected: bool) {
+            let v2 = RecipientV2 {
+                v1: RecipientV1 {
+                    address: "ann@gp.test".into(),
+                    state: StateV1::Deferred { due_ms: 5 },
+                    attempts: 1,
+                    first_attempt_ms: Some(3),
+                    last_attempt_ms: Some(4),
+                    last_answer: Some(AnswerV1 {
+                        remote: Some(("mx.test".into(), "192.0.2.1:25".parse().unwrap())),
+                        status: CodeV1(4, 4, 1),
+                        reason,
+                        reply,
+                        detail: "x".into(),
+                    }),
+                },
+                notify: Some(NotifyV2::Never),
+                original: None,
+            };
+            let record = RecipientV3 { v2, security: None };
+            let opened = open_recipient(b"k", RecipientNo(1), &seal(b"k", 3, &record)).unwrap();
+            let ann = Address::parse(b"ann@gp.test", Spelling::Ascii).unwrap();
+            assert_eq!((opened.address, opened.delay_told), (ann, None));
+            assert_eq!(opened.dsn.notify, Some(Notify::Never));
+            let remote = opened.last_answer.and_then(|answer| answer.remote);
+            assert_eq!(remote.map(|remote| remote.connected), Some(connected));
+        }
+        check(ReasonV1::Connect, None, false);
+        check(ReasonV1::Timeout, None, false);
+        check(ReasonV1::Tls, None, true);
+        let reply = || {
+            Some(ReplyV1 {
+                code: 421,
+                enhanced: None,
+                text: "busy".into(),
+            })
+        };
+        check(ReasonV1::Connect, reply(), true);
     }
 }

@@ -35,6 +35,9 @@ fn plain() -> Envelope {
 const SMALL: Facts = Facts {
     size: 100,
     has_8bit: false,
+    header_8bit: false,
+    any_header_8bit: false,
+    obstacle: None,
 };
 
 fn remote() -> Remote {
@@ -42,6 +45,7 @@ fn remote() -> Remote {
         host: "mx.test".into(),
         address: "192.0.2.1:25".parse().unwrap(),
         security: None,
+        connected: true,
     }
 }
 
@@ -542,20 +546,92 @@ fn parameters_stand_on_mail_only_if_offered_and_needed() {
     };
     let none = Extensions::none();
     let eight = Facts {
-        size: 100,
         has_8bit: true,
+        ..SMALL
+    };
+    let eight_in_header = Facts {
+        has_8bit: true,
+        header_8bit: true,
+        any_header_8bit: true,
+        ..SMALL
+    };
+    let eight_in_part = Facts {
+        header_8bit: false,
+        ..eight_in_header
+    };
+    let with_signature = Facts {
+        has_8bit: true,
+        obstacle: Some((EnhancedCode::permanent(6, 9), "why")),
+        ..SMALL
     };
     let large = Facts {
         size: 1_001,
-        has_8bit: false,
+        ..SMALL
     };
+    let eight_only = Extensions {
+        eight_bit_mime: true,
+        ..Extensions::none()
+    };
+    let mut asks_utf8 = plain();
+    asks_utf8.smtputf8 = true;
     let mut utf8 = plain();
     utf8.reverse_path = ReversePath::Mailbox(address("ü@gp.test"));
     let mut null = plain();
     null.reverse_path = ReversePath::Null;
     for (envelope, to, facts, offered, want) in [
         (&plain(), "a@d.test", SMALL, &none, "MAIL FROM:<s@gp.test>"),
-        (&plain(), "a@d.test", eight, &none, "MAIL FROM:<s@gp.test>"),
+        (&plain(), "a@d.test", eight, &none, "Failed 5.6.3"),
+        (&plain(), "a@d.test", with_signature, &none, "Failed 5.6.9"),
+        (&plain(), "ö@d.test", with_signature, &none, "Failed 5.6.7"),
+        (
+            &plain(),
+            "a@d.test",
+            eight_in_header,
+            &eight_only,
+            "MAIL FROM:<s@gp.test> BODY=8BITMIME",
+        ),
+        (
+            &asks_utf8,
+            "a@d.test",
+            eight_in_header,
+            &eight_only,
+            "Failed 5.6.7",
+        ),
+        (
+            &asks_utf8,
+            "a@d.test",
+            eight,
+            &eight_only,
+            "MAIL FROM:<s@gp.test> BODY=8BITMIME",
+        ),
+        (
+            &asks_utf8,
+            "a@d.test",
+            eight,
+            &all,
+            "MAIL FROM:<s@gp.test> SIZE=100 BODY=8BITMIME",
+        ),
+        (
+            &asks_utf8,
+            "a@d.test",
+            eight_in_part,
+            &eight_only,
+            "MAIL FROM:<s@gp.test> BODY=8BITMIME",
+        ),
+        (
+            &asks_utf8,
+            "a@d.test",
+            eight_in_part,
+            &all,
+            "MAIL FROM:<s@gp.test> SIZE=100 BODY=8BITMIME SMTPUTF8",
+        ),
+        (
+            &asks_utf8,
+            "a@d.test",
+            eight_in_header,
+            &all,
+            "MAIL FROM:<s@gp.test> SIZE=100 BODY=8BITMIME SMTPUTF8",
+        ),
         (
             &plain(),
             "a@d.test",
