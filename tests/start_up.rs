@@ -39,7 +39,7 @@ async fn all_mistakes_are_told_at_once_each_with_its_variable() {
 
 #[tokio::test]
 async fn what_this_version_can_not_grant_stops_the_start_where_mail_would_suffer() {
-    for variable in ["SMTP_ROUTES", "SMTP_DKIM_KEY_PATH"] {
+    for variable in ["SMTP_ROUTES", "SMTP_SOURCE_ADDRESSES"] {
         let world = World::setup()
             .set(variable, "hunter2")
             .without_relay()

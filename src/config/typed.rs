@@ -9,6 +9,7 @@ use ipnet::IpNet;
 use crate::mail::Domain;
 
 use super::auth_users::AuthUser;
+use super::dkim_key::DkimKeyConfig;
 use super::rate::Rate;
 use super::secret::Secret;
 use super::sender_domain::SenderDomain;
@@ -39,6 +40,8 @@ pub struct Config {
     pub queue: QueueConfig,
     /// Everything about the way out.
     pub delivery: DeliveryConfig,
+    /// The keys that sign; none: nothing is signed.
+    pub dkim: Vec<DkimKeyConfig>,
 }
 
 /// `SMTP_MODE`

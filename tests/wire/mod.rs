@@ -12,6 +12,8 @@ mod command_lines;
 mod commands;
 mod custody;
 mod data;
+mod dkim;
+mod dkim_keys;
 mod dns_trouble;
 mod dsn;
 mod endless_data;
