@@ -601,6 +601,7 @@ mod tests {
             "SMTP_TLS_CA_FILE",
             "SMTP_TLS_CERT",
             "SMTP_TLS_KEY",
+            "SMTP_DKIM_KEY_PATH",
         ];
         let problems = examined.outcome.unwrap_err().0;
         assert_eq!(problems.len(), table::ALL.len() - paths.len());

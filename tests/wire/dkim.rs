@@ -269,7 +269,10 @@ async fn what_can_not_be_signed_is_accepted_all_the_same() {
         let mail = mail().to("bob@dest.test").raw(message);
         world.client().send(mail).await.accepted();
         let received = mx.message().await;
-        received.arrived_as(message);
+        assert!(
+            received.octets().ends_with(message.as_bytes()),
+            "{message:?}"
+        );
         assert!(signatures(&received).is_empty());
         let told = |line: &crate::support::Line| {
             line.is("dkim_unsigned") && line.field("why").is_some_and(|w| w.contains(why))

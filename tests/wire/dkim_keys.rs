@@ -71,7 +71,7 @@ async fn a_key_that_can_not_be_used_stops_the_start_with_its_variable() {
         (
             "SMTP_DKIM_PRIVATE_KEY",
             "-----BEGIN hunter2",
-            "SMTP_DKIM_PRIVATE_KEY: no private key",
+            "SMTP_DKIM_PRIVATE_KEY: no whole private key",
         ),
         (
             "SMTP_DKIM_PRIVATE_KEY",
@@ -196,13 +196,10 @@ async fn what_is_published_wrongly_is_named() {
         (&[], "missing", "no such record"),
         (&["v=DKIM1; k=ed25519; p="], "wrong", "revoked"),
         (&["v=DKIM1; k=ed25519; p=AAAA"], "wrong", "another one"),
-        (
-            &[&format!("v=DKIM1; p={key}")],
-            "wrong",
-            "for a key for rsa",
-        ),
+        (&[&format!("v=DKIM1; p={key}")], "wrong", "of a key for rsa"),
         (&[&good, "v=spf1 -all"], "wrong", "2 records"),
-        (&["v=spf1 -all"], "wrong", "no list of tags"),
+        (&["v=spf1 -all"], "wrong", "not DKIM1"),
+        (&["hello"], "wrong", "no list of tags"),
     ] {
         world.dns().remove(name, RecordType::TXT);
         for record in records {

@@ -106,24 +106,18 @@ pub(crate) fn check(
 }
 
 async fn look(dns: &Dns, config: &DkimKeyConfig) -> Finding {
-    let (Some(name), key) = (record_name(config), load_dkim_key(&config.source)) else {
-        let notes = vec!["the name of its record is too long".to_owned()];
-        return Finding {
-            result: Outcome::Wrong,
-            notes,
-            key: None,
-        };
+    let without_key = |result, note| Finding {
+        result,
+        notes: vec![note],
+        key: None,
     };
-    let key = match key {
+    let key = match load_dkim_key(&config.source) {
         Ok(key) => key,
-        Err(why) => {
-            let notes = vec![format!("the private key: {why}")];
-            return Finding {
-                result: Outcome::BadKey,
-                notes,
-                key: None,
-            };
-        }
+        Err(why) => return without_key(Outcome::BadKey, format!("the private key: {why}")),
+    };
+    let Some(name) = record_name(config) else {
+        let note = "the name of its record is too long".to_owned(); // stops a start
+        return without_key(Outcome::Wrong, note);
     };
     let (result, notes) = compare(dns.texts(&name).await, &key);
     Finding {

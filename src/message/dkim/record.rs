@@ -136,31 +136,41 @@ impl KeyRecord {
     /// [`record_text`]. Empty if nothing does.
     #[must_use]
     pub fn faults(&self, algorithm: DkimAlgorithm, public_key: &[u8]) -> Vec<RecordFault> {
-        let version = self.tags.iter().position(|(tag, _)| tag == "v");
+        if !self.is_of_dkim() {
+            return vec![RecordFault::Version]; // of something else, so the rest says nothing
+        }
         let ours = algorithm.key_type();
         let key_type = self.tag("k").unwrap_or("rsa");
-        let any = |tag, wanted: &[&str]| match self.tag(tag) {
-            Some(list) => list.split(':').any(|item| wanted.contains(&item.trim())),
+        let mut faults = Vec::new();
+        if !self.allows("h", &["sha256"]) {
+            faults.push(RecordFault::Hash);
+        }
+        if !self.allows("s", &["*", "email"]) {
+            faults.push(RecordFault::Service);
+        }
+        if key_type != ours {
+            faults.push(RecordFault::KeyType {
+                published: key_type.chars().take(40).collect(),
+                ours,
+            });
+        } else {
+            faults.extend(self.key_fault(algorithm, public_key));
+        }
+        faults
+    }
+
+    /// Without `v=` it is, too.
+    fn is_of_dkim(&self) -> bool {
+        match self.tags.iter().position(|(tag, _)| tag == "v") {
+            Some(at) => at == 0 && self.tags[0].1 == "DKIM1",
             None => true,
-        };
-        let checks = [
-            (
-                version.is_some_and(|at| at > 0) || self.tag("v").is_some_and(|v| v != "DKIM1"),
-                RecordFault::Version,
-            ),
-            (
-                key_type != ours,
-                RecordFault::KeyType {
-                    published: key_type.chars().take(40).collect(),
-                    ours,
-                },
-            ),
-            (!any("h", &["sha256"]), RecordFault::Hash),
-            (!any("s", &["*", "email"]), RecordFault::Service),
-        ];
-        let wrong = checks.into_iter().filter(|(is_wrong, _)| *is_wrong);
-        let key = (key_type == ours).then(|| self.key_fault(algorithm, public_key));
-        wrong.map(|(_, fault)| fault).chain(key.flatten()).collect()
+        }
+    }
+
+    /// Whether a list has one of these, or is not there.
+    fn allows(&self, tag: &str, wanted: &[&str]) -> bool {
+        self.tag(tag)
+            .is_none_or(|list| list.split(':').any(|item| wanted.contains(&item.trim())))
     }
 
     /// Whether the domain says that it only tries (`t=y`): verifiers then treat a message as if it
