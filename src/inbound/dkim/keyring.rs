@@ -293,6 +293,29 @@ mod tests {
     }
 
     #[test]
+    fn a_key_that_would_sign_as_another_does_is_not_taken_up() {
+        let directory = tempfile::tempdir().unwrap();
+        let ed25519 = ed25519(directory.path(), "e.pem");
+        let rsa = directory.path().join("r.pem");
+        std::fs::write(&rsa, include_str!("../tls/pkcs1.pem")).unwrap();
+        let keys = [key("a.test", "s1", &rsa), key("a.test", "s2", &ed25519)];
+        let keyring = Keyring::load(&keys).unwrap();
+        let author = Domain::parse("a.test").unwrap();
+        let in_use = || {
+            let (_, signers) = keyring.signers_for(&author).unwrap();
+            super::super::names(&signers)
+        };
+        assert_eq!(in_use(), "rsa-sha256/s1 ed25519-sha256/s2");
+        let second_rsa = load_signer(&key("a.test", "s2", &rsa)).unwrap();
+        let refused = keyring.replace(1, Arc::new(second_rsa)).unwrap_err();
+        assert!(refused.to_string().contains("a second rsa-sha256 key"));
+        assert_eq!(in_use(), "rsa-sha256/s1 ed25519-sha256/s2");
+        let other = load_signer(&key("a.test", "s2", &ed25519)).unwrap();
+        keyring.replace(1, Arc::new(other)).unwrap();
+        assert_eq!(in_use(), "rsa-sha256/s1 ed25519-sha256/s2");
+    }
+
+    #[test]
     fn what_stops_the_start_names_the_variable() {
         let directory = tempfile::tempdir().unwrap();
         let path = ed25519(directory.path(), "a.pem");
