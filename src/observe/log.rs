@@ -257,7 +257,7 @@ fn of_mail(event: &Event<'_>) {
             info!(event = "dkim_unsigned", queue_id = %id, domain, why, "goes on without a DKIM signature");
         }
         Event::DkimFailed { id, domain, error } => {
-            error!(event = "dkim_failed", queue_id = %id, domain, error, "DKIM signature can't be made, message put off");
+            error!(event = "dkim_failed", queue_id = %id, domain, error, "DKIM signature can't be made, message put off; `gopherpost dkim check` looks at the keys");
         }
         Event::Attempted {
             id,

@@ -5,7 +5,7 @@ use std::os::unix::fs::PermissionsExt as _;
 use rcgen::{KeyPair, PKCS_ED25519};
 use serde_json::Value;
 
-use crate::support::{ED25519_PEM, RSA_PEM, RecordType, Trouble, World, mail};
+use crate::support::{ED25519_PEM, RecordType, Trouble, World, mail};
 
 fn new_key() -> String {
     let key = KeyPair::generate_for(&PKCS_ED25519);

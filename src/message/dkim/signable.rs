@@ -192,6 +192,8 @@ fn signed_headers(all: &[Field<'_>]) -> Result<(Vec<String>, Vec<u8>), Unsigned>
 
 #[cfg(test)]
 mod tests {
+    use proptest::prelude::*;
+
     use super::*;
 
     fn signable(section: &str) -> Result<Signable, Unsigned> {
@@ -290,5 +292,21 @@ mod tests {
         let from = b"From: x@a.test\r\n";
         let made = Signable::new(b"", from, &facts, BodyDigest([0; 32]), UnixMillis(0));
         assert_eq!(made.unwrap_err(), Unsigned::Malformed);
+    }
+
+    proptest! {
+        #[test]
+        fn whatever_stands_in_the_section_the_field_is_sound(
+            section in "((From|Subject|to|X-Y|DATE)[ :](\\PC{0,9}| a@b\\.test|\\(|\"|<|>|,){0,6}(\r\n[ \t]?|\n)){0,9}",
+        ) {
+            if let Ok(signable) = signable(&section) {
+                let prepared = signable.prepare(signable.author(), "s1", DkimAlgorithm::Rsa);
+                let field = String::from_utf8(prepared.field(vec![1; 256])).unwrap();
+                prop_assert!(field.is_ascii() && field.ends_with(";\r\n"));
+                for line in field.strip_suffix("\r\n").unwrap().split("\r\n").skip(1) {
+                    prop_assert!(line.starts_with('\t') && line.len() <= 78, "{line:?}");
+                }
+            }
+        }
     }
 }
