@@ -27,8 +27,10 @@ pub(crate) fn config_check(sources: &Sources, out: &mut impl Write) -> io::Resul
 /// What is wrong with files that values name, and would stop the start.
 fn problems_of_files(config: &Config) -> Vec<String> {
     let tls = config.tls.as_ref().map(inbound::check_certificate);
-    let problem = tls.and_then(Result::err);
-    problem.iter().map(ToString::to_string).collect()
+    let tls = tls.and_then(Result::err).map(|error| error.to_string());
+    let dkim = inbound::check_dkim_keys(&config.dkim).err();
+    let dkim = dkim.map(|error| error.to_string());
+    tls.into_iter().chain(dkim).collect()
 }
 
 fn print(examined: &Examination, out: &mut impl Write) -> io::Result<()> {

@@ -2,6 +2,7 @@
 
 mod auth_hash;
 mod config_check;
+mod dkim;
 
 use std::io::Write as _;
 use std::process::ExitCode;
@@ -12,6 +13,8 @@ use crate::config::{Config, Sources};
 use crate::service;
 
 use auth_hash::Kind;
+use dkim::check::Check;
+use dkim::generate::Generate;
 
 /// A crash-tolerant relay MTA.
 ///
@@ -37,6 +40,20 @@ enum Command {
         #[command(subcommand)]
         command: AuthCommand,
     },
+    /// Keys that sign mail.
+    Dkim {
+        #[command(subcommand)]
+        command: DkimCommand,
+    },
+}
+
+#[derive(Subcommand)]
+enum DkimCommand {
+    /// Make a key, and print the DNS record that publishes it. Nothing is ever overwritten.
+    Generate(Generate),
+    /// Compare the keys of the configuration with what is published; exit status 1 if something is
+    /// wrong, 3 if there is no such key.
+    Check(Check),
 }
 
 #[derive(Subcommand)]
@@ -70,6 +87,12 @@ pub fn main() -> ExitCode {
         Command::Auth {
             command: AuthCommand::Hash { scram },
         } => hash(scram),
+        Command::Dkim {
+            command: DkimCommand::Generate(asked),
+        } => generate(&asked),
+        Command::Dkim {
+            command: DkimCommand::Check(asked),
+        } => check_published(&asked, &sources),
     }
 }
 
@@ -106,6 +129,37 @@ fn hash(scram: bool) -> ExitCode {
     let kind = if scram { Kind::Scram } else { Kind::Argon2 };
     match auth_hash::auth_hash(kind, &mut std::io::stdout().lock()) {
         Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            complain(&error.to_string());
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn generate(asked: &Generate) -> ExitCode {
+    match dkim::generate::generate(asked, &mut std::io::stdout().lock()) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            complain(&error.to_string());
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn check_published(asked: &Check, sources: &Sources) -> ExitCode {
+    let config = match Config::load(sources) {
+        Ok(loaded) => loaded.config,
+        Err(problems) => {
+            complain(&problems.to_string());
+            return ExitCode::FAILURE;
+        }
+    };
+    match dkim::check::check(asked, &config, &mut std::io::stdout().lock()) {
+        Ok(3) => {
+            complain("no such key: see SMTP_DKIM_KEYS, SMTP_DKIM_KEY_PATH");
+            ExitCode::from(3)
+        }
+        Ok(status) => ExitCode::from(status),
         Err(error) => {
             complain(&error.to_string());
             ExitCode::FAILURE

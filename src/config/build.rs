@@ -2,6 +2,7 @@
 
 use std::net::SocketAddr;
 
+use super::dkim_key::{DkimKeyConfig, DkimKeySource};
 use super::problem::{ConfigProblems, Warning};
 use super::reader::{Reader, Setting};
 use super::relation;
@@ -99,6 +100,7 @@ fn read(r: &mut Reader<'_>) -> Config {
         },
         queue: read_queue(r),
         delivery: read_delivery(r),
+        dkim: read_dkim(r),
         health: read_health(r),
         log: LogConfig {
             filter: r.value(&table::SMTP_LOG),
@@ -213,6 +215,39 @@ fn read_delivery(r: &mut Reader<'_>) -> DeliveryConfig {
     }
 }
 
+fn read_dkim(r: &mut Reader<'_>) -> Vec<DkimKeyConfig> {
+    let domain = r.value(&table::SMTP_DKIM_DOMAIN);
+    let selector = r.value(&table::SMTP_DKIM_SELECTOR);
+    let path = r.value(&table::SMTP_DKIM_KEY_PATH);
+    let inline = r.value(&table::SMTP_DKIM_PRIVATE_KEY);
+    let mut keys = r.value(&table::SMTP_DKIM_KEYS);
+    relation::check_dkim_key(
+        r,
+        [
+            domain.is_some(),
+            selector.is_some(),
+            path.is_some(),
+            inline.is_some(),
+        ],
+    );
+    let source = match (path, inline) {
+        (Some(path), _) => Some((DkimKeySource::Path(path), "SMTP_DKIM_KEY_PATH")),
+        (None, Some(key)) => Some((DkimKeySource::Inline(key), "SMTP_DKIM_PRIVATE_KEY")),
+        (None, None) => None,
+    };
+    if let (Some(domain), Some(selector), Some((source, variable))) = (domain, selector, source) {
+        let key = DkimKeyConfig {
+            domain,
+            selector,
+            source,
+            variable,
+        };
+        keys.insert(0, key);
+    }
+    relation::check_dkim_keys_differ(r, &keys);
+    keys
+}
+
 fn read_health(r: &mut Reader<'_>) -> Option<SocketAddr> {
     let mut address = r.value(&table::SMTP_HEALTH_ADDR);
     if let Some(port) = r.value(&table::SMTP_HEALTH_PORT) {
@@ -322,6 +357,7 @@ mod tests {
         assert_eq!(c.delivery.attempt_timeout, secs(1_800));
         assert_eq!(c.delivery.connection_idle, secs(3));
         assert_eq!(c.delivery.tls_ca_file, None);
+        assert!(c.dkim.is_empty());
     }
 
     #[test]
@@ -423,6 +459,10 @@ mod tests {
             ("SMTP_TLS_CERT", "/cert.pem"),
             ("SMTP_TLS_KEY", "/key.pem"),
             ("SMTP_TLS_PORT", "465"),
+            ("SMTP_DKIM_DOMAIN", "a.test"),
+            ("SMTP_DKIM_SELECTOR", "s1"),
+            ("SMTP_DKIM_KEY_PATH", "/dkim.pem"),
+            ("SMTP_DKIM_KEYS", "b.test:s2:/b.pem"),
         ]);
         let secs = Duration::from_secs;
         let gp = Domain::parse("gp.test").unwrap();
@@ -515,6 +555,20 @@ mod tests {
             (secs(14), secs(15), secs(16))
         );
         assert_eq!(d.tls_ca_file, Some(PathBuf::from("/ca.pem")));
+        let keys = c.dkim.iter().map(|key| {
+            let DkimKeyConfig {
+                domain,
+                selector,
+                source,
+                variable,
+            } = key;
+            format!("{variable} {domain} {selector} {source:?}")
+        });
+        let want = [
+            "SMTP_DKIM_KEY_PATH a.test s1 Path(\"/dkim.pem\")",
+            "SMTP_DKIM_KEYS b.test s2 Path(\"/b.pem\")",
+        ];
+        assert_eq!(keys.collect::<Vec<_>>(), want);
     }
 
     #[test]
@@ -561,6 +615,7 @@ mod tests {
             "SMTP_TLS_CA_FILE",
             "SMTP_TLS_CERT",
             "SMTP_TLS_KEY",
+            "SMTP_DKIM_KEY_PATH",
         ];
         let problems = examined.outcome.unwrap_err().0;
         assert_eq!(problems.len(), table::ALL.len() - paths.len());

@@ -72,12 +72,11 @@ warnings, then all problems at once. It exits with 0 if the relay would start, o
 - In `.env`, a value with blanks, `#` or `$` stands in single quotes: `SMTP_BANNER='at your service'`.
   A malformed line stops the start.
 - A secret `X` can stand in a file that `X_FILE` names; a line end at the end of the file does not
-  belong to it. Setting both is a problem. Secrets are never printed. `SMTP_AUTH_USERS`
-  and `SMTP_RELAY_PASSWORD` are.
+  belong to it. Setting both is a problem. Secrets are never printed. They are
+  `SMTP_AUTH_USERS`, `SMTP_RELAY_PASSWORD` and `SMTP_DKIM_PRIVATE_KEY`.
 
 A variable that begins with `SMTP_` and is not known has no effect, and brings a warning with the
-nearest name that is known. One that only a later version has brings a warning, too; but where mail
-would leave less safely without it, or elsewhere, it stops the start: those that begin with `SMTP_DKIM_`.
+nearest name that is known. One that only a later version has brings a warning, too.
 Every other mistake stops the start.
 ",
     );

@@ -1,5 +1,6 @@
 //! What must hold between variables, each of which is fine alone.
 
+use super::dkim_key::DkimKeyConfig;
 use super::network::cover_everything;
 use super::problem::{Problem, Warning};
 use super::reader::Reader;
@@ -65,6 +66,60 @@ pub(super) fn check_relay_login(r: &mut Reader<'_>, [user, password, host]: [boo
     let what = format!("expected {lacking} with it");
     let problem = Problem::value(set, r.shown(set), what);
     r.problems.push(problem);
+}
+
+/// What belongs to a key is set whole, or not at all: domain, selector, and the key by its path or
+/// itself.
+pub(super) fn check_dkim_key(r: &mut Reader<'_>, [domain, selector, path, inline]: [bool; 4]) {
+    const DOMAIN: &str = "SMTP_DKIM_DOMAIN";
+    const SELECTOR: &str = "SMTP_DKIM_SELECTOR";
+    const PATH: &str = "SMTP_DKIM_KEY_PATH";
+    const INLINE: &str = "SMTP_DKIM_PRIVATE_KEY";
+    if !r.all_taken(&[DOMAIN, SELECTOR, PATH, INLINE]) {
+        return;
+    }
+    let parts = [
+        (domain, DOMAIN),
+        (selector, SELECTOR),
+        (path, PATH),
+        (inline, INLINE),
+    ];
+    let Some((_, set)) = parts.iter().find(|(is_set, _)| *is_set) else {
+        return;
+    };
+    let mut lacking: Vec<&str> = Vec::new();
+    lacking.extend((!domain).then_some(DOMAIN));
+    lacking.extend((!selector).then_some(SELECTOR));
+    lacking.extend((!path && !inline).then_some("SMTP_DKIM_KEY_PATH or SMTP_DKIM_PRIVATE_KEY"));
+    if !lacking.is_empty() {
+        let what = format!("expected {} with it", lacking.join(" and "));
+        r.problems.push(Problem::value(set, r.shown(set), what));
+    }
+    if path && inline {
+        let what = format!("{INLINE} is set, too; set one of the two");
+        r.problems.push(Problem::value(PATH, r.shown(PATH), what));
+    }
+}
+
+/// Two keys can't be published under one name.
+pub(super) fn check_dkim_keys_differ(r: &mut Reader<'_>, keys: &[DkimKeyConfig]) {
+    for key in keys {
+        if key.selector.record_name(&key.domain).is_none() {
+            let what = "expected a shorter name: that of its record in DNS would be too long";
+            let place = "SMTP_DKIM_SELECTOR";
+            r.problems.push(Problem::value(place, r.shown(place), what));
+        }
+    }
+    let mut names: Vec<_> = keys
+        .iter()
+        .map(|key| (&key.domain, &key.selector))
+        .collect();
+    names.sort();
+    if let Some(pair) = names.windows(2).find(|pair| pair[0] == pair[1]) {
+        let (domain, selector) = pair[0];
+        let what = format!("expected one key for selector {selector} of {domain}, not two");
+        r.problems.push(Problem::at("SMTP_DKIM_KEYS", what));
+    }
 }
 
 fn check_tls_port(r: &mut Reader<'_>, config: &Config) {
@@ -345,6 +400,42 @@ mod tests {
         let pair = [("SMTP_TLS_CERT", "/c"), ("SMTP_TLS_KEY", "/k"), networks];
         assert!(told(&pair).is_empty());
         assert!(told(&[("SMTP_TLS_DISABLE", "true"), networks]).is_empty());
+    }
+
+    #[test]
+    fn what_belongs_to_a_dkim_key_is_set_whole() {
+        let domain = ("SMTP_DKIM_DOMAIN", "a.test");
+        let selector = ("SMTP_DKIM_SELECTOR", "s1");
+        let path = ("SMTP_DKIM_KEY_PATH", "/k.pem");
+        let inline = ("SMTP_DKIM_PRIVATE_KEY", "-----BEGIN PRIVATE KEY-----");
+        check_problems(&[domain, selector, path], &[]);
+        check_problems(&[domain, selector, inline], &[]);
+        check_problems(
+            &[path],
+            &[
+                "SMTP_DKIM_KEY_PATH=/k.pem: expected SMTP_DKIM_DOMAIN and SMTP_DKIM_SELECTOR with it",
+            ],
+        );
+        check_problems(
+            &[inline, selector],
+            &["SMTP_DKIM_SELECTOR=s1: expected SMTP_DKIM_DOMAIN with it"],
+        );
+        check_problems(
+            &[domain, selector],
+            &[
+                "SMTP_DKIM_DOMAIN=a.test: expected SMTP_DKIM_KEY_PATH or SMTP_DKIM_PRIVATE_KEY with it",
+            ],
+        );
+        check_problems(
+            &[domain, selector, path, inline],
+            &["SMTP_DKIM_KEY_PATH=/k.pem: SMTP_DKIM_PRIVATE_KEY is set, too; set one of the two"],
+        );
+        let keys = ("SMTP_DKIM_KEYS", "b.test:s:/b, A.test:S1:/a");
+        check_problems(&[keys], &[]);
+        check_problems(
+            &[domain, selector, path, keys],
+            &["SMTP_DKIM_KEYS: expected one key for selector s1 of a.test, not two"],
+        );
     }
 
     #[test]

@@ -15,6 +15,7 @@ use crate::mail::limits::{
 
 use super::amount::{duration, number, size};
 use super::auth_users::{AuthUser, auth_users};
+use super::dkim_key::{self, DkimKeyConfig, Selector};
 use super::network::{network, networks_or_none};
 use super::rate::{Rate, rate};
 use super::refusal::Refusal;
@@ -500,6 +501,40 @@ variables! {
         }
     }
 
+    Dkim {
+        SMTP_DKIM_SELECTOR: Option<Selector> {
+            default: Text(""),
+            expected: "a name of letters, digits and hyphens, such as s2026",
+            meaning: "Selector of the key in SMTP_DKIM_KEY_PATH or SMTP_DKIM_PRIVATE_KEY: its public half is published at SELECTOR._domainkey.DOMAIN.",
+            parse: |text| optional(text, dkim_key::selector),
+        }
+        SMTP_DKIM_DOMAIN: Option<Domain> {
+            default: Text(""),
+            expected: "a domain name such as example.org",
+            meaning: "Domain that this key signs for: mail whose From is of it or of a domain below it.",
+            parse: |text| optional(text, value::domain),
+        }
+        SMTP_DKIM_KEY_PATH: Option<PathBuf> {
+            default: Text(""),
+            expected: "the path of a file in PEM form",
+            meaning: "The private key, RSA of 2048 to 4096 bits or Ed25519, not encrypted. `gopherpost dkim generate` makes one. A changed file is taken up while running.",
+            parse: |text| optional(text, value::path),
+        }
+        SMTP_DKIM_PRIVATE_KEY: Option<Secret> {
+            default: Text(""),
+            expected: "a private key in PEM form",
+            meaning: "The private key itself instead of its path. Line ends may be written as \\n.",
+            parse: |text| optional(text, dkim_key::inline),
+            secret: true,
+        }
+        SMTP_DKIM_KEYS: Vec<DkimKeyConfig> {
+            default: Text(""),
+            expected: "domain:selector:path, up to 1000 separated by commas, such as example.org:s2026:/etc/gopherpost/example.org.pem",
+            meaning: "Further keys, as those above. Two keys of one domain, one RSA and one Ed25519, sign both.",
+            parse: dkim_key::entries,
+        }
+    }
+
     Health {
         SMTP_HEALTH_ADDR: SocketAddr {
             default: Text(":8080"),
@@ -537,57 +572,12 @@ variables! {
     }
 }
 
-/// A variable that a later version brings.
-pub(super) struct Later {
-    pub(super) name: &'static str,
-    pub(super) secret: bool,
-    pub(super) lack: Lack,
-}
-
-/// What it means to set a variable that this version does not have.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Lack {
-    /// Something is missing, and mail goes the same way: a warning.
-    Tolerable,
-    /// Mail would leave less safely than asked, or elsewhere: a problem.
-    Unsafe,
-}
-
-/// Names that are reserved, so that setting one is told, and told as what it is.
-pub(super) static LATER: &[Later] = &[
-    later("SMTP_DEBUG"),
-    later("SMTP_HEALTH_ALLOW_NETWORKS"),
-    later("SMTP_CONTROL_SOCKET"),
-    later("SMTP_DKIM_SELECTOR").needed(),
-    later("SMTP_DKIM_KEY_PATH").needed(),
-    later("SMTP_DKIM_PRIVATE_KEY").secret().needed(),
-    later("SMTP_DKIM_DOMAIN").needed(),
-    later("SMTP_DKIM_KEYS").needed(),
+/// Names that a later version brings. They are reserved, so that setting one is told as what it is.
+pub(super) static LATER: &[&str] = &[
+    "SMTP_DEBUG",
+    "SMTP_HEALTH_ALLOW_NETWORKS",
+    "SMTP_CONTROL_SOCKET",
 ];
-
-const fn later(name: &'static str) -> Later {
-    Later {
-        name,
-        secret: false,
-        lack: Lack::Tolerable,
-    }
-}
-
-impl Later {
-    const fn secret(self) -> Later {
-        Later {
-            secret: true,
-            ..self
-        }
-    }
-
-    const fn needed(self) -> Later {
-        Later {
-            lack: Lack::Unsafe,
-            ..self
-        }
-    }
-}
 
 #[cfg(test)]
 mod tests {
@@ -601,7 +591,7 @@ mod tests {
         let names: Vec<&str> = ALL
             .iter()
             .map(|about| about.name)
-            .chain(LATER.iter().map(|later| later.name))
+            .chain(LATER.iter().copied())
             .collect();
         assert!(names.iter().all(|name| name.starts_with("SMTP_")));
         assert_eq!(names.iter().collect::<BTreeSet<_>>().len(), names.len());

@@ -10,6 +10,7 @@ use ipnet::IpNet;
 use crate::mail::Domain;
 
 use super::auth_users::AuthUser;
+use super::dkim_key::DkimKeyConfig;
 use super::rate::Rate;
 use super::routes::Routes;
 use super::secret::Secret;
@@ -41,6 +42,8 @@ pub struct Config {
     pub queue: QueueConfig,
     /// Everything about the way out.
     pub delivery: DeliveryConfig,
+    /// The keys that sign; none: nothing is signed.
+    pub dkim: Vec<DkimKeyConfig>,
 }
 
 /// `SMTP_MODE`

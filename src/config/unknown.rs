@@ -1,68 +1,46 @@
-//! Variables of ours that nothing reads: a typing mistake should not go unnoticed, and a wish that
-//! this version can't grant should not be dropped where mail would suffer.
+//! Variables of ours that nothing reads: a typing mistake should not go unnoticed.
 
-use super::problem::{Problem, Warning, cut};
+use super::problem::{Warning, cut};
 use super::reader::Reader;
-use super::table::{ALL, LATER, Lack, Later};
+use super::table::{ALL, LATER};
 
 /// More of a name is not compared.
 const NAME_CHARS_MAX: usize = 64;
 const FILE_SUFFIX: &str = "_FILE";
 
-/// Adds a warning to the reader's for each variable that has no effect; a problem, if mail would
-/// leave less safely without that effect, or elsewhere.
+/// Adds a warning to the reader's for each variable that has no effect.
 pub(super) fn check(r: &mut Reader<'_>) {
     for (name, given) in r.given_variables() {
-        match finding(name, given.trim().is_empty()) {
-            Some(Finding::Warning(warning)) => r.warnings.push(warning),
-            Some(Finding::Problem(problem)) => r.problems.push(problem),
-            None => {}
-        }
+        r.warnings.extend(warning(name, given.trim().is_empty()));
     }
 }
 
-enum Finding {
-    Warning(Warning),
-    Problem(Problem),
-}
-
-fn finding(name: &str, is_empty: bool) -> Option<Finding> {
+fn warning(name: &str, is_empty: bool) -> Option<Warning> {
     if known_now().any(|known| known == name) {
         return None;
     }
-    let mut later = LATER.iter();
-    if let Some(later) = later.find(|later| later.names().any(|known| known == name)) {
-        return (!is_empty).then(|| not_yet(name, later.lack));
+    if LATER.contains(&name) {
+        return (!is_empty).then(|| {
+            Warning::new(
+                format!("{name} is known, but not in this version: it has no effect"),
+                "remove it, or wait for a version that has it",
+            )
+        });
     }
     if let Some(base) = name.strip_suffix(FILE_SUFFIX)
         && ALL.iter().any(|about| about.name == base)
     {
-        return Some(Finding::Warning(Warning::new(
+        return Some(Warning::new(
             format!("{name} has no effect: {base} is no secret"),
             format!("set {base} itself"),
-        )));
+        ));
     }
     let shown = cut(name);
     let nearest = nearest(name)?; // there is one, as the table is not empty
-    Some(Finding::Warning(Warning::new(
+    Some(Warning::new(
         format!("{shown} is unknown and has no effect"),
         format!("the nearest that is known is {nearest}"),
-    )))
-}
-
-/// The value is not repeated: it may be a secret.
-fn not_yet(name: &str, lack: Lack) -> Finding {
-    match lack {
-        Lack::Tolerable => Finding::Warning(Warning::new(
-            format!("{name} is known, but not in this version: it has no effect"),
-            "remove it, or wait for a version that has it",
-        )),
-        Lack::Unsafe => Finding::Problem(Problem::at(
-            name,
-            "not in this version, and without its effect mail would leave less safely than asked, \
-             or elsewhere; remove it, or wait for a version that has it",
-        )),
-    }
+    ))
 }
 
 fn known_now() -> impl Iterator<Item = String> {
@@ -71,13 +49,7 @@ fn known_now() -> impl Iterator<Item = String> {
 }
 
 fn known_later() -> impl Iterator<Item = String> {
-    LATER.iter().flat_map(Later::names)
-}
-
-impl Later {
-    fn names(&self) -> impl Iterator<Item = String> + use<> {
-        with_file(self.name, self.secret)
-    }
+    LATER.iter().map(|&later| later.to_owned())
 }
 
 fn with_file(name: &'static str, secret: bool) -> impl Iterator<Item = String> {
@@ -114,20 +86,16 @@ mod tests {
     use super::super::sources::Sources;
     use super::*;
 
-    fn findings(name: &str, value: &str) -> (Vec<String>, Vec<String>) {
+    fn warnings(name: &str, value: &str) -> Vec<String> {
         let sources = Sources::of([(name, value)]);
         let mut reader = Reader::new(&sources);
         super::check(&mut reader);
-        let warnings = reader.warnings.iter().map(ToString::to_string);
-        let problems = reader.problems.iter().map(ToString::to_string);
-        (warnings.collect(), problems.collect())
+        reader.warnings.iter().map(ToString::to_string).collect()
     }
 
     #[track_caller]
     fn check(name: &str, value: &str, want: &[&str]) {
-        let (warnings, problems) = findings(name, value);
-        assert_eq!(warnings, want);
-        assert_eq!(problems, [""; 0]);
+        assert_eq!(warnings(name, value), want);
     }
 
     #[test]
@@ -168,25 +136,6 @@ mod tests {
     }
 
     #[test]
-    fn a_lack_that_mail_would_suffer_from_is_a_problem() {
-        for name in [
-            "SMTP_DKIM_SELECTOR",
-            "SMTP_DKIM_KEY_PATH",
-            "SMTP_DKIM_PRIVATE_KEY",
-            "SMTP_DKIM_PRIVATE_KEY_FILE",
-            "SMTP_DKIM_DOMAIN",
-            "SMTP_DKIM_KEYS",
-        ] {
-            let want = format!(
-                "{name}: not in this version, and without its effect mail would leave less safely \
-                 than asked, or elsewhere; remove it, or wait for a version that has it"
-            );
-            assert_eq!(findings(name, "hunter2"), (vec![], vec![want]));
-            check(name, " ", &[]);
-        }
-    }
-
-    #[test]
     fn a_file_for_what_is_no_secret_is_told() {
         let want = "SMTP_PORT_FILE has no effect: SMTP_PORT is no secret; set SMTP_PORT itself";
         check("SMTP_PORT_FILE", "/run/port", &[want]);
@@ -195,8 +144,7 @@ mod tests {
     #[test]
     fn a_name_without_end_is_cut() {
         let name = format!("SMTP_{}", "X".repeat(100_000));
-        let (warnings, _) = findings(&name, "x");
-        assert!(warnings[0].len() < 400);
+        assert!(warnings(&name, "x")[0].len() < 400);
     }
 
     #[track_caller]

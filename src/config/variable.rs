@@ -43,19 +43,21 @@ pub(super) enum Section {
     Auth,
     Queue,
     Delivery,
+    Dkim,
     Health,
     Log,
 }
 
 impl Section {
     /// All of them, in the order of the reference.
-    pub(super) const ALL: [Section; 8] = [
+    pub(super) const ALL: [Section; 9] = [
         Section::Relay,
         Section::Listener,
         Section::Access,
         Section::Auth,
         Section::Queue,
         Section::Delivery,
+        Section::Dkim,
         Section::Health,
         Section::Log,
     ];
@@ -68,6 +70,7 @@ impl Section {
             Section::Auth => "Authentication",
             Section::Queue => "Queue, retries and retention",
             Section::Delivery => "Delivery",
+            Section::Dkim => "DKIM signatures",
             Section::Health => "Health",
             Section::Log => "Log",
         }

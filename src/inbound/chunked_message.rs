@@ -1,6 +1,6 @@
 //! A message that comes in chunks (RFC 3030): what there is of it between two BDATs.
 
-use crate::message::{HeaderFilter, HeaderLimits};
+use crate::message::Scan;
 use crate::smtp::chunk_checker::ChunkChecker;
 use crate::smtp::data_decoder::{DataFault, DataLimits};
 use crate::smtp::server::Say;
@@ -12,7 +12,7 @@ use super::incoming::{Incoming, Received, finish, no_room};
 pub(super) struct ChunkedMessage {
     incoming: Incoming,
     checker: ChunkChecker,
-    filter: HeaderFilter,
+    scan: Scan,
     intake: Intake,
 }
 
@@ -20,13 +20,13 @@ impl ChunkedMessage {
     pub(super) fn new(
         incoming: Incoming,
         data_limits: DataLimits,
-        header_limits: HeaderLimits,
+        scan: Scan,
         store: &Store,
     ) -> ChunkedMessage {
         let body_kind = incoming.submission.envelope.body_kind;
         ChunkedMessage {
             checker: ChunkChecker::new(body_kind, data_limits),
-            filter: HeaderFilter::new(header_limits),
+            scan,
             intake: store.intake(incoming.id, &incoming.recipients),
             incoming,
         }
@@ -36,7 +36,7 @@ impl ChunkedMessage {
     pub(super) fn take(&mut self, octets: &[u8]) {
         self.checker.check(octets);
         if self.checker.fault().is_none() {
-            self.filter.feed(octets, self.intake.buffer());
+            self.scan.feed(octets, self.intake.buffer());
         }
     }
 
@@ -54,6 +54,6 @@ impl ChunkedMessage {
     }
 
     pub(super) async fn finish(self: Box<Self>) -> (Incoming, Result<Received, Say>) {
-        (self.incoming, finish(self.filter, self.intake).await)
+        (self.incoming, finish(self.scan, self.intake).await)
     }
 }

@@ -22,7 +22,7 @@ impl Connection {
                 Ok(Box::new(ChunkedMessage::new(
                     incoming,
                     self.context.data_limits,
-                    self.context.header_limits,
+                    self.context.scan(),
                     &self.context.store,
                 )))
             }

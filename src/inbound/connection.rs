@@ -12,7 +12,7 @@ use tokio_util::sync::{CancellationToken, WaitForCancellationFutureOwned};
 
 use crate::config::Mode;
 use crate::mail::TlsFacts;
-use crate::message::HeaderLimits;
+use crate::message::{HeaderLimits, Scan};
 use crate::observe::{Event, Events, RejectedWhat};
 use crate::smtp::data_decoder::DataLimits;
 use crate::smtp::server::{Rules, Say};
@@ -24,6 +24,7 @@ use super::chunked_message::ChunkedMessage;
 use super::credentials::Credentials;
 use super::data_pace::DataPace;
 use super::deadline::Deadline;
+use super::dkim::Dkim;
 use super::read_buffer::ReadBuffer;
 use super::stream::Stream;
 use super::tls::{self, ServerTls};
@@ -32,6 +33,8 @@ use super::tls::{self, ServerTls};
 pub(super) struct SessionContext {
     pub(super) rules: Arc<Rules>,
     pub(super) tls: Option<ServerTls>,
+    /// `None`: there are no keys.
+    pub(super) dkim: Option<Dkim>,
     pub(super) store: Store,
     pub(super) events: Events,
     pub(super) mode: Mode,
@@ -46,6 +49,13 @@ pub(super) struct SessionContext {
     /// Bytes a second; 0: none.
     pub(super) min_data_rate: u64,
     pub(super) allowances: Allowances,
+}
+
+impl SessionContext {
+    /// For the octets of one message.
+    pub(super) fn scan(&self) -> Scan {
+        Scan::new(self.header_limits, self.dkim.is_some())
+    }
 }
 
 /// One client's connection.

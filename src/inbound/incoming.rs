@@ -2,13 +2,13 @@
 
 use crate::mail::limits::RECEIVED_FIELDS_MAX;
 use crate::mail::{QueueId, Recipient, UnixMillis};
-use crate::message::{HeaderFacts, HeaderFilter};
+use crate::message::{Scan, Scanned};
 use crate::smtp::data_decoder::DataFault;
 use crate::smtp::server::{Say, Submission};
 use crate::store::{CommitError, FinishedBody, Intake};
 
-/// Octets that came in whole, and what their header section says.
-pub(super) type Received = (FinishedBody, HeaderFacts);
+/// Octets that came in whole, and what was found out about them.
+pub(super) type Received = (FinishedBody, Scanned);
 
 /// A message that is coming in.
 pub(super) struct Incoming {
@@ -19,16 +19,16 @@ pub(super) struct Incoming {
 }
 
 /// Ends a message whose octets are fit, if its header section is.
-pub(super) async fn finish(filter: HeaderFilter, mut intake: Intake) -> Result<Received, Say> {
-    let facts = filter.finish(intake.buffer());
-    if facts.received >= RECEIVED_FIELDS_MAX {
+pub(super) async fn finish(scan: Scan, mut intake: Intake) -> Result<Received, Say> {
+    let scanned = scan.finish(intake.buffer());
+    if scanned.header.received >= RECEIVED_FIELDS_MAX {
         return Err(Say::Looping);
     }
-    if facts.over_limits {
+    if scanned.header.over_limits {
         return Err(Say::HeaderTooLarge);
     }
     match intake.finish().await {
-        Ok(body) => Ok((body, facts)),
+        Ok(body) => Ok((body, scanned)),
         Err(error) => Err(no_room(&error)),
     }
 }

@@ -20,7 +20,9 @@ mod connection;
 mod credentials;
 mod data_pace;
 mod deadline;
+mod dkim;
 mod farewell;
+mod file_stamp;
 mod incoming;
 mod listener;
 mod proxy;
@@ -33,6 +35,7 @@ mod stream;
 mod tls;
 
 pub use access::{HostAddresses, HostLookup, LookupError};
+pub use dkim::{DkimKeyError, SigningKey, check_dkim_keys, load_dkim_key};
 pub use listener::BindError;
 pub use proxy_header::{ProxyHead, ProxySource, look_at_proxy_head};
 pub use tls::{ServerTlsError, check_certificate};
@@ -58,6 +61,7 @@ use allowances::Allowances;
 use auth_failures::AuthFailures;
 use connection::SessionContext;
 use credentials::Credentials;
+use dkim::Dkim;
 use listener::Entrance;
 use proxy::Proxies;
 use slots::Slots;
@@ -72,6 +76,9 @@ pub enum InboundSetupError {
     /// Certificate and key.
     #[error(transparent)]
     Tls(#[from] ServerTlsError),
+    /// A key that is to sign.
+    #[error(transparent)]
+    Dkim(#[from] DkimKeyError),
 }
 
 /// The way in, with its sockets bound and listening.
@@ -91,6 +98,7 @@ impl<L: HostLookup> Inbound<L> {
         lookup: L,
     ) -> Result<Inbound<L>, InboundSetupError> {
         let tls = config.tls.as_ref().map(ServerTls::new).transpose()?;
+        let dkim = Dkim::new(&config.dkim, &events)?;
         let clear = Entrance::Clear(config.smtpd.port);
         let implicit = config.tls.as_ref().and_then(|tls| tls.port);
         let mut listeners = Vec::new();
@@ -107,7 +115,7 @@ impl<L: HostLookup> Inbound<L> {
                 config.smtpd.max_connections_per_client,
                 config.limits.client_connection_rate,
             ),
-            sessions: Arc::new(session_context(config, tls, store, events.clone())),
+            sessions: Arc::new(session_context(config, tls, dkim, store, events.clone())),
             events: events.clone(),
             lobby: Door::<L>::lobby(),
         };
@@ -148,9 +156,16 @@ impl<L: HostLookup> Inbound<L> {
                 None => std::future::pending().await,
             }
         };
+        let dkim_key_changes = async {
+            match &sessions.dkim {
+                Some(dkim) => match dkim.watch().await {},
+                None => std::future::pending().await,
+            }
+        };
         tokio::select! {
             _ = join_all(loops) => {}
             () = certificate_changes => {}
+            () = dkim_key_changes => {}
         }
     }
 }
@@ -158,6 +173,7 @@ impl<L: HostLookup> Inbound<L> {
 fn session_context(
     config: &Config,
     tls: Option<ServerTls>,
+    dkim: Option<Dkim>,
     store: Store,
     events: Events,
 ) -> SessionContext {
@@ -180,6 +196,7 @@ fn session_context(
             None => rules,
         }),
         tls,
+        dkim,
         credentials: Arc::new(credentials),
         auth_failures: AuthFailures::default(),
         allowances: Allowances::new(&config.limits, store.clone()),

@@ -4,7 +4,7 @@
 use std::time::Instant;
 
 use crate::mail::{Client, Message, QueueId};
-use crate::message::{HeaderFacts, HeaderFilter, Trace, helo_for_trace};
+use crate::message::{Scanned, Trace, helo_for_trace};
 use crate::observe::{Event, RejectedWhat, wall_clock};
 use crate::queue::admit;
 use crate::smtp::data_decoder::DataDecoder;
@@ -12,6 +12,7 @@ use crate::smtp::server::{Say, Submission, write_accepted};
 use crate::store::{FinishedBody, NewMessage};
 
 use super::connection::{Connection, End};
+use super::dkim::NotSigned;
 use super::incoming::{Incoming, Received, data_fault, finish, no_room};
 
 /// What became of a message that came in whole.
@@ -54,7 +55,7 @@ impl Connection {
         received: Result<Received, Say>,
     ) -> Result<(), End> {
         let verdict = match received {
-            Ok((body, facts)) => self.store(incoming, body, &facts).await,
+            Ok((body, scanned)) => self.store(incoming, body, &scanned).await,
             Err(say) => Verdict::Rejected(say),
         };
         match verdict {
@@ -76,7 +77,7 @@ impl Connection {
     /// session stays in step, but nothing of it is kept.
     async fn read_message(&mut self, incoming: &Incoming) -> Result<Result<Received, Say>, End> {
         let mut decoder = DataDecoder::new(self.context.data_limits);
-        let mut filter = HeaderFilter::new(self.context.header_limits);
+        let mut scan = self.context.scan();
         let mut intake = Ok(self.context.store.intake(incoming.id, &incoming.recipients));
         loop {
             let unread = self.input.unread();
@@ -85,7 +86,7 @@ impl Connection {
             }
             let decoded = decoder.decode(unread, |piece| {
                 if let Ok(intake) = &mut intake {
-                    filter.feed(piece, intake.buffer());
+                    scan.feed(piece, intake.buffer());
                 }
             });
             self.input.consume(decoded.consumed);
@@ -106,14 +107,14 @@ impl Connection {
             return Ok(Err(data_fault(fault)));
         }
         match intake {
-            Ok(intake) => Ok(finish(filter, intake).await),
+            Ok(intake) => Ok(finish(scan, intake).await),
             Err(say) => Ok(Err(say)),
         }
     }
 
-    /// Makes a message durable. The store watches over its own time: giving up on it here could
+    /// Signs a message and makes it durable. The store watches over its own time: giving up on it here could
     /// make us refuse what it takes a moment later.
-    async fn store(&self, incoming: Incoming, body: FinishedBody, facts: &HeaderFacts) -> Verdict {
+    async fn store(&self, incoming: Incoming, body: FinishedBody, scanned: &Scanned) -> Verdict {
         let client = Client::Smtp {
             address: self.client,
             helo: helo_for_trace(&incoming.submission.helo).into(),
@@ -127,13 +128,20 @@ impl Connection {
             id: incoming.id,
             now: incoming.now,
             recipients: &incoming.recipients,
-            facts,
+            facts: &scanned.header,
+        };
+        let signatures = match &self.context.dkim {
+            Some(dkim) => match dkim.signatures(&trace, scanned, &body).await {
+                Ok(fields) => fields,
+                Err(NotSigned) => return Verdict::Rejected(Say::NotSigned),
+            },
+            None => Vec::new(),
         };
         let message = Message {
             id: incoming.id,
             arrival: incoming.now,
             envelope: incoming.submission.envelope,
-            added_header: trace.added_header(),
+            added_header: trace.added_header(&signatures),
             client,
             body: body.facts(),
             report_of: None,

@@ -1,9 +1,9 @@
 //! TLS towards clients (RFC 3207, RFC 8314): 1.2 and 1.3, one certificate for every name that they
 //! ask for, taken from its files anew when these change.
 
-use std::fs::{self, Metadata};
+#[cfg(test)]
+use std::fs;
 use std::io;
-use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, PoisonError, RwLock};
 
@@ -18,6 +18,7 @@ use tokio::time::{MissedTickBehavior, interval};
 use tokio_rustls::TlsAcceptor;
 use tokio_rustls::server::TlsStream;
 
+use super::file_stamp::FileStamp;
 use crate::config::ServerTlsConfig;
 use crate::mail::TlsFacts;
 use crate::mail::limits::{TLS_FILES_INTERVAL, TLS13_TICKETS_MAX};
@@ -209,28 +210,13 @@ fn pem_fault(error: &pem::Error) -> String {
     }
 }
 
-/// How a file looks from outside; a change of any of these makes it another one.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-struct Stamp {
-    device: u64,
-    inode: u64,
-    size: u64,
-    modified: (i64, i64),
-}
-
 /// Of certificate and key.
-type Stamps = [Stamp; 2];
+type Stamps = [FileStamp; 2];
 
 fn stamps(files: &ServerTlsConfig) -> io::Result<Stamps> {
-    let stamp = |file: Metadata| Stamp {
-        device: file.dev(),
-        inode: file.ino(),
-        size: file.size(),
-        modified: (file.mtime(), file.mtime_nsec()),
-    };
     Ok([
-        stamp(fs::metadata(&files.certificate)?),
-        stamp(fs::metadata(&files.key)?),
+        FileStamp::of(&files.certificate)?,
+        FileStamp::of(&files.key)?,
     ])
 }
 

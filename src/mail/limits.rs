@@ -72,6 +72,15 @@ pub const LINGER_BYTES_MAX: usize = 1024 * 1024;
 pub const RECEIVED_FIELDS_MAX: usize = 100;
 /// Longest header section that can be allowed, in bytes.
 pub const HEADER_SECTION_BYTES_MAX: usize = 1024 * 1024;
+/// Most names that a DKIM signature lists; a message with more of the fields that are signed is
+/// malformed (RFC 5322 3.6), and is not signed.
+pub const DKIM_SIGNED_FIELDS_MAX: usize = 100;
+/// Messages that are signed at one time: each may have a header section in memory.
+pub const DKIM_SIGNINGS_MAX: usize = 4;
+/// Most DKIM keys.
+pub const DKIM_KEYS_MAX: usize = 1_000;
+/// Largest file of a DKIM key that is read, in bytes.
+pub const DKIM_KEY_FILE_BYTES_MAX: u64 = 64 * 1024;
 /// Most fields in a header section that can be allowed.
 pub const HEADER_FIELDS_MAX: usize = 10_000;
 

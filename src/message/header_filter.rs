@@ -47,10 +47,27 @@ pub struct HeaderFacts {
     pub has_date: bool,
     /// Whether there is a Message-ID field, be it malformed.
     pub has_message_id: bool,
+    /// Length in bytes of the section as it was kept, without what ends it.
+    pub section_len: usize,
+    /// What ends the section.
+    pub section_end: SectionEnd,
     /// How many Received fields there are: hops behind us (RFC 5321 6.3).
     pub received: usize,
     /// Whether the section is more than its [`HeaderLimits`] allow.
     pub over_limits: bool,
+}
+
+/// What ends a header section.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum SectionEnd {
+    /// The end of the message.
+    #[default]
+    Message,
+    /// The empty line that belongs there.
+    EmptyLine,
+    /// A line that is neither empty nor of a field: where such a section ends, others may see
+    /// differently.
+    Text,
 }
 
 #[derive(Clone, Copy, Debug, Default)]
@@ -100,8 +117,17 @@ impl HeaderFilter {
         }
     }
 
+    /// Where the body begins in what is kept, in octets, once an empty line has told.
+    pub(super) fn body_start(&self) -> Option<u64> {
+        let known = self.facts.section_end == SectionEnd::EmptyLine;
+        known.then(|| self.facts.section_len as u64 + 2)
+    }
+
     /// Ends the message: appends what is still held back, and tells what was found.
-    pub fn finish(self, out: &mut Vec<u8>) -> HeaderFacts {
+    pub fn finish(mut self, out: &mut Vec<u8>) -> HeaderFacts {
+        if !self.held.is_empty() {
+            self.facts.section_end = SectionEnd::Text;
+        }
         out.extend_from_slice(&self.held);
         HeaderFacts {
             over_limits: self.section_bytes > self.limits.section_bytes_max
@@ -130,8 +156,11 @@ impl HeaderFilter {
                 }
                 return told;
             }
-            LineKind::Empty => self.facts.has_header_section = true,
-            LineKind::Folded | LineKind::Text => {}
+            LineKind::Empty => {
+                self.facts.has_header_section = true;
+                self.facts.section_end = SectionEnd::EmptyLine;
+            }
+            LineKind::Folded | LineKind::Text => self.facts.section_end = SectionEnd::Text,
         }
         self.place = Place::Text;
         out.append(&mut self.held);
@@ -173,6 +202,7 @@ impl HeaderFilter {
     fn pass(&mut self, octets: &[u8], out: &mut Vec<u8>) {
         self.section_bytes += octets.len();
         if self.field == Some(FieldFate::Kept) {
+            self.facts.section_len += octets.len();
             out.extend_from_slice(octets);
         }
     }
@@ -382,6 +412,32 @@ mod tests {
         check("\r\na: 1\r\n", "");
         check("hello", "");
         check("", "");
+    }
+
+    #[test]
+    fn the_sections_length_and_end_are_known() {
+        #[track_caller]
+        fn check(octets: &str, len: usize, end: SectionEnd) {
+            let (_, facts) = filter(octets.as_bytes(), 1);
+            assert_eq!(
+                (facts.section_len, facts.section_end),
+                (len, end),
+                "{octets:?}"
+            );
+        }
+        check("", 0, SectionEnd::Message);
+        check("a: 1\r\n 2\r\n", 10, SectionEnd::Message);
+        check("a: 1", 4, SectionEnd::Message);
+        check("a: 1\r\nb", 6, SectionEnd::Text);
+        check("a: 1\r\n\r", 6, SectionEnd::Text);
+        check(
+            "a: 1\r\nBcc: x\r\n y\r\n\r\nc: 2\r\n",
+            6,
+            SectionEnd::EmptyLine,
+        );
+        check("\r\n", 0, SectionEnd::EmptyLine);
+        check("a: 1\r\nhello\r\n\r\n", 6, SectionEnd::Text);
+        check(" a: 1\r\n", 0, SectionEnd::Text);
     }
 
     /// Octets that meet the edges of the filter more often than chance would have it.

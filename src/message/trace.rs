@@ -26,22 +26,33 @@ pub struct Trace<'a> {
 
 impl Trace<'_> {
     /// The fields, ASCII, each line with CRLF and at most 998 octets; and the empty line that ends
-    /// the header section, if the message has no section of its own.
+    /// the header section, if the message has no section of its own. `signatures` are whole fields;
+    /// they stand below Received, above all that they cover.
     #[must_use]
-    pub fn added_header(&self) -> Box<[u8]> {
-        let date = rfc5322_date(self.now);
-        let mut out = String::with_capacity(512);
-        self.append_received(&mut out, &date);
+    pub fn added_header(&self, signatures: &[u8]) -> Box<[u8]> {
+        let mut received = String::with_capacity(512);
+        self.append_received(&mut received, &rfc5322_date(self.now));
+        let end: &[u8] = match self.facts.has_header_section {
+            true => b"",
+            false => b"\r\n",
+        };
+        let missing = self.missing_fields();
+        [received.as_bytes(), signatures, missing.as_bytes(), end]
+            .concat()
+            .into()
+    }
+
+    /// Date and Message-ID, as far as the message has none.
+    #[must_use]
+    pub fn missing_fields(&self) -> String {
+        let mut out = String::new();
         if !self.facts.has_date {
-            out.push_str(&format!("Date: {date}\r\n"));
+            out.push_str(&format!("Date: {}\r\n", rfc5322_date(self.now)));
         }
         if !self.facts.has_message_id {
             out.push_str(&format!("Message-ID: <{}@{}>\r\n", self.id, self.hostname));
         }
-        if !self.facts.has_header_section {
-            out.push_str("\r\n");
-        }
-        out.into_bytes().into()
+        out
     }
 
     fn append_received(&self, out: &mut String, date: &str) {
@@ -120,6 +131,7 @@ mod tests {
     use expect_test::{Expect, expect};
     use proptest::prelude::*;
 
+    use super::super::SectionEnd;
     use super::*;
     use crate::mail::{Address, Protocol, RecipientNo, RecipientState, Spelling};
 
@@ -127,6 +139,8 @@ mod tests {
         has_header_section: true,
         has_date: true,
         has_message_id: true,
+        section_len: 0,
+        section_end: SectionEnd::EmptyLine,
         received: 0,
         over_limits: false,
     };
@@ -155,7 +169,7 @@ mod tests {
             recipients: &recipients.iter().map(recipient).collect::<Vec<_>>(),
             facts: &facts,
         };
-        String::from_utf8(trace.added_header().into()).unwrap()
+        String::from_utf8(trace.added_header(b"").into()).unwrap()
     }
 
     #[track_caller]

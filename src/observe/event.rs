@@ -77,6 +77,30 @@ pub enum Event<'a> {
         recipients: usize,
         commit: Duration,
     },
+    /// A message was given a DKIM signature by each of some keys.
+    DkimSigned {
+        id: QueueId,
+        domain: &'a str,
+        keys: &'a str,
+    },
+    /// There are DKIM keys, but not for this message, and it goes on without a signature.
+    DkimUnsigned {
+        id: QueueId,
+        domain: Option<&'a str>,
+        why: &'a str,
+    },
+    /// A DKIM signature could not be made, and the message was put off.
+    DkimFailed {
+        id: QueueId,
+        domain: Option<&'a str>,
+        error: &'a str,
+    },
+    /// A changed file of a DKIM key is in use from now on.
+    DkimKeyReloaded {
+        domain: &'a str,
+        selector: &'a str,
+        path: &'a Path,
+    },
     /// An attempt ended for one recipient; the verdict is durable.
     Attempted {
         id: QueueId,

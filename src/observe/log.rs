@@ -89,6 +89,7 @@ pub(super) fn write(event: &Event<'_>) {
         | Event::Listening { .. }
         | Event::NotListening { .. }
         | Event::CertificateReloaded { .. }
+        | Event::DkimKeyReloaded { .. }
         | Event::Warning { .. }
         | Event::Alarm { .. }
         | Event::Stopping { .. }
@@ -106,6 +107,9 @@ pub(super) fn write(event: &Event<'_>) {
         | Event::ConnectionReused { .. }
         | Event::ConnectionClosed { .. } => of_remote(event),
         Event::Accepted { .. }
+        | Event::DkimSigned { .. }
+        | Event::DkimUnsigned { .. }
+        | Event::DkimFailed { .. }
         | Event::Attempted { .. }
         | Event::PossibleDuplicate { .. }
         | Event::Expired { .. }
@@ -145,6 +149,13 @@ fn of_process(event: &Event<'_>) {
         }
         Event::CertificateReloaded { path } => {
             info!(event = "certificate_reloaded", path = %path.display(), "changed TLS certificate in use");
+        }
+        Event::DkimKeyReloaded {
+            domain,
+            selector,
+            path,
+        } => {
+            info!(event = "dkim_key_reloaded", domain, selector, path = %path.display(), "changed DKIM key in use");
         }
         Event::Warning { what, todo } => warn!(event = "warning", todo, "{what}"),
         Event::Alarm { what, todo } => error!(event = "alarm", todo, "{what}"),
@@ -240,6 +251,15 @@ fn of_mail(event: &Event<'_>) {
             recipients,
             commit,
         } => accepted(message, recipients, commit),
+        Event::DkimSigned { id, domain, keys } => {
+            debug!(event = "dkim_signed", queue_id = %id, domain, keys, "signed");
+        }
+        Event::DkimUnsigned { id, domain, why } => {
+            info!(event = "dkim_unsigned", queue_id = %id, domain, why, "goes on without a DKIM signature");
+        }
+        Event::DkimFailed { id, domain, error } => {
+            error!(event = "dkim_failed", queue_id = %id, domain, error, "DKIM signature can't be made, message put off; `gopherpost dkim check` looks at the keys");
+        }
         Event::Attempted {
             id,
             after,

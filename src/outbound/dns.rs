@@ -132,6 +132,15 @@ impl Dns {
         self.look_up(domain, RecordType::MX, &mx).await.found
     }
 
+    /// The texts published at a name, each with its pieces put together, within `SMTP_DNS_TIMEOUT`.
+    pub async fn texts(&self, name: &Domain) -> Found<Vec<u8>> {
+        let text = |data: &RData| match data {
+            RData::TXT(text) => Some(text.txt_data.concat()),
+            _ => None,
+        };
+        self.look_up(name, RecordType::TXT, &text).await.found
+    }
+
     /// The IPv4 and IPv6 addresses of a host, and how long they hold. Both are asked at once, each
     /// within `SMTP_DNS_TIMEOUT`; one of them is enough.
     pub async fn addresses(&self, host: &Domain) -> (Found<IpAddr>, Duration) {
@@ -266,7 +275,15 @@ fn resolver_of(
     options.positive_max_ttl = Some(TTL_MAX);
     options.negative_max_ttl = Some(NEGATIVE_TTL_MAX);
     options.preserve_intermediates = true; // `read_lookup` wants to see the CNAMEs
-    builder.build()
+    // Nothing here speaks TLS. Left to itself, hickory sets it up all the same, and fails on a host
+    // without trust anchors.
+    let provider = Arc::new(rustls::crypto::ring::default_provider());
+    let tls = rustls::ClientConfig::builder_with_provider(provider)
+        .with_safe_default_protocol_versions()
+        .map_err(|error| NetError::from(error.to_string()))?
+        .with_root_certificates(rustls::RootCertStore::empty())
+        .with_no_client_auth();
+    builder.with_tls_config(tls).build()
 }
 
 /// Takes the records of the name itself, or of what its CNAMEs lead to; never another's. When the

@@ -208,6 +208,10 @@ impl FileGuard {
         &self.name
     }
 
+    pub(super) fn path(&self) -> PathBuf {
+        self.files.path(&self.name)
+    }
+
     /// The file has a record now.
     pub(super) fn keep(mut self) {
         self.keep = true;

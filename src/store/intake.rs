@@ -1,7 +1,7 @@
 //! Where the octets of a message go while they come in.
 
 use std::fs::File;
-use std::io::{self, Write as _};
+use std::io::{self, Read as _, Write as _};
 use std::sync::Arc;
 
 use crate::mail::BodyFacts;
@@ -163,6 +163,21 @@ impl FinishedBody {
     /// Says that the committer has it; returns whether it is a file.
     pub(super) fn arrive(&mut self) -> bool {
         self.on_its_way.take().is_some()
+    }
+
+    /// The first `len` octets, or all if there are fewer. A file is read on a thread that may wait.
+    pub async fn head(&self, len: usize) -> io::Result<Vec<u8>> {
+        let path = match &self.octets {
+            Octets::Inline(octets) => return Ok(octets[..len.min(octets.len())].to_vec()),
+            Octets::File(guard) => guard.path(),
+        };
+        let read = move || -> io::Result<Vec<u8>> {
+            let mut head = Vec::with_capacity(len);
+            File::open(path)?.take(len as u64).read_to_end(&mut head)?;
+            Ok(head)
+        };
+        let read = tokio::task::spawn_blocking(read).await;
+        read.unwrap_or_else(|_| Err(io::Error::other("the reader ended")))
     }
 
     /// Length in bytes of what goes into the database itself.

@@ -5,6 +5,7 @@
 //! as `tests/interop/run` sets it; without it each says that it was left out.
 
 mod clients;
+mod dkimpy;
 mod openssl;
 mod program;
 mod python_email;

@@ -81,20 +81,23 @@ impl Message {
         trace.unwrap_or_else(|| panic!("{value:?} is not the Received field that belongs on top"))
     }
 
-    /// What is left when the fields that the relay added are taken off: Received on top, then Date
-    /// and Message-ID where `sent`, the octets as the client sent them, had none.
+    /// What is left when the fields that the relay added are taken off: Received on top, its
+    /// signatures, then Date and Message-ID where `sent`, the octets as the client sent them, had none.
     #[track_caller]
     pub fn below_our_trace_fields(&self, sent: impl AsRef<[u8]>) -> &[u8] {
         let (before, _) = Fields::parse(sent.as_ref());
         self.trace();
         let mut addable = vec!["Date", "Message-ID"];
         addable.retain(|name| before.get(name).is_none());
+        let mut signatures =
+            self.header.all("DKIM-Signature").len() - before.all("DKIM-Signature").len();
         let mut length = 0;
         for (number, field) in self.header.0.iter().enumerate() {
             let added = addable.iter().position(|name| field.name == *name);
             match added {
                 Some(which) => drop(addable.remove(which)),
                 None if number == 0 => {}
+                None if signatures > 0 && field.name == "DKIM-Signature" => signatures -= 1,
                 None => break,
             }
             length += field.octets.len();

@@ -37,6 +37,8 @@
 //! | TLS | `.tls(Certificate::Good)` or `Expired`, `WrongName`... · `.handshake(Handshake::Garbage)` · `.starttls(["454 4.7.0 no"])` |
 //! | TLS of the relay | `World::setup().with_tls().await` · `c.starttls(world.ca().client(), "gp.test").await` · `.port(world.tls_port())` and `c.handshake(...)` |
 //! | DNS | `world.dns().mx(...)`, `.a(...)`, `.null_mx(...)`, `.troubles("example.net", MX, Trouble::ServFail)` or `Trouble::Forged {...}`, `.never_asked(...)` |
+//! | DKIM | `world.starts_signing_for("gp.test").await` · `world.verifies(message.octets()).await` · `world.checked_keys().await` |
+//! | DNS | `world.dns().mx(...)`, `.a(...)`, `.null_mx(...)`, `.troubles("example.net", MX, Trouble::ServFail)`, `.never_asked(...)` |
 //! | a dialogue | `let mut c = world.client().session().await;` `c.cmd("RCPT TO:<a@b>").await.expect("503 5.5.1");` |
 //! | many lines of it | `c.dialogue([("MAIL FROM:<a@b>", "250"), ("RCPT TO:<a@b>", "250"), ("DATA", "354")]).await;` |
 //! | the first octets | `let mut c = world.client().from("127.0.0.9").connect().await;` `c.read_reply().await.expect("554 5.7.1");` |
@@ -82,6 +84,7 @@
 mod client;
 mod deadline;
 mod dial;
+mod dkim;
 mod dns;
 mod fields;
 mod history;
@@ -109,6 +112,7 @@ mod world;
 pub use self::client::{Client, Cut, Rules};
 pub use self::deadline::{deadline, within};
 pub use self::dial::Dial;
+pub use self::dkim::{ED25519_PEM, RSA_PEM};
 pub use self::dns::{Dns, Query, RData, RecordType, Transport, Trouble, Wrong};
 pub use self::fields::{Field, Fields};
 pub use self::history::History;

@@ -371,7 +371,7 @@ fn put_certificate(ca: &Ca, name: &str, directory: &Path) -> CertificateDer<'sta
 }
 
 /// In one step, as tools that renew certificates do it.
-fn put_file(path: &Path, text: &str) {
+pub(super) fn put_file(path: &Path, text: &str) {
     let new = path.with_extension("new");
     std::fs::write(&new, text).expect("the temporary directory can be written");
     std::fs::rename(&new, path).expect("the temporary directory can be written");

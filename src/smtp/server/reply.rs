@@ -55,6 +55,7 @@ pub enum Say {
     Looping,
     HeaderTooLarge,
     NoRoom,
+    NotSigned,
 
     AuthOk,
     AuthRefused,
@@ -84,7 +85,7 @@ pub enum Say {
 
 impl Say {
     /// All of them.
-    pub const ALL: [Say; 63] = [
+    pub const ALL: [Say; 64] = [
         Say::Ok,
         Say::SenderOk,
         Say::RecipientOk,
@@ -125,6 +126,7 @@ impl Say {
         Say::Looping,
         Say::HeaderTooLarge,
         Say::NoRoom,
+        Say::NotSigned,
         Say::AuthOk,
         Say::AuthRefused,
         Say::AuthCancelled,
@@ -199,6 +201,7 @@ impl Say {
             Say::Looping => "554 5.4.6 too many hops, this message is in a loop",
             Say::HeaderTooLarge => "552 5.3.4 header section too large",
             Say::NoRoom => "452 4.3.1 mail can not be stored now, come again later",
+            Say::NotSigned => "451 4.3.5 message can not be signed now, come again later",
 
             Say::AuthOk => "235 2.7.0 authenticated",
             Say::AuthRefused => "535 5.7.8 user or password not right",
