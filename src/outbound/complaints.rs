@@ -13,23 +13,21 @@ pub(super) struct Complaints(Vec<(RecipientNo, Settled)>);
 
 impl Complaints {
     /// Takes the complaints out of what a host said about the first of the `open` ones, in their
-    /// order: these stay open. Whether there was one.
+    /// order: these stay open.
     pub(super) fn put_aside(
         &mut self,
         open: &[&Recipient],
         settled: &mut [Option<Settled>],
         remote: &Remote,
-    ) -> bool {
+    ) {
         if !is_over_ipv6(remote) {
-            return false;
+            return;
         }
-        let before = self.0.len();
         for (recipient, slot) in open.iter().zip(settled) {
             if let Some(complaint) = slot.take_if(|settled| is_complaint(settled)) {
                 self.0.push((recipient.no, complaint));
             }
         }
-        self.0.len() > before
     }
 
     /// Whether there is none.
