@@ -9,6 +9,7 @@
 mod amount;
 mod auth_users;
 mod build;
+mod destination_rate;
 mod dotenv;
 mod network;
 mod problem;
@@ -30,6 +31,7 @@ mod variable;
 
 pub use auth_users::{AuthUser, Credential, ScramVerifier};
 pub use build::{Examination, Loaded, examine};
+pub use destination_rate::DestinationRates;
 pub use problem::{ConfigProblems, Problem, Warning};
 pub use rate::Rate;
 pub use reader::Setting;
