@@ -27,6 +27,15 @@ const PURE: [&str; 6] = [
     "src/queue/lifecycle.rs",
     "src/queue/backoff.rs",
     "src/queue/admission.rs",
+    "src/queue/concurrency.rs",
+    "src/queue/line.rs",
+    "src/queue/lines.rs",
+    "src/queue/patience.rs",
+    "src/queue/remembered.rs",
+    "src/queue/seeking.rs",
+    "src/queue/standing.rs",
+    "src/queue/suspension.rs",
+    "src/queue/token_bucket.rs",
 ];
 
 fn sources() -> Vec<(PathBuf, String)> {

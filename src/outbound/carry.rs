@@ -6,6 +6,7 @@ use bytes::Bytes;
 
 use crate::mail::Message;
 use crate::mail::limits::OUTGOING_WRITE_BYTES;
+use crate::queue::Contact;
 use crate::smtp::client::{Framing, Step, Transaction};
 use crate::smtp::dot_stuffing::DotStuffer;
 use crate::store::{BodyReader, ReadError, Store};
@@ -68,6 +69,7 @@ pub(super) async fn carry<B: Bodies>(
     transaction: &mut Transaction,
     message: &Message,
     bodies: &B,
+    contact: &Contact,
 ) -> Result<(), CarryError> {
     loop {
         match transaction.next_step() {
@@ -85,6 +87,7 @@ pub(super) async fn carry<B: Bodies>(
                 }
             }
             Step::Body(framing) => {
+                contact.taking();
                 send_message(wire, transaction, message, framing, bodies).await?;
                 transaction.body_sent();
             }

@@ -6,21 +6,31 @@
 mod admission;
 mod backoff;
 mod bounds;
+mod concurrency;
+mod contact;
 mod custody;
 mod decided;
 mod dispatcher;
+mod keeper;
 mod lifecycle;
 mod line;
 mod lines;
+mod patience;
 mod recorder;
+mod remembered;
 mod reporting;
 #[cfg(test)]
 mod samples;
+mod seeking;
+mod standing;
+mod suspension;
 mod sweeper;
+mod token_bucket;
 mod worker;
 
 pub use admission::admit;
 pub use backoff::{Jitter, RetryPolicy};
+pub use contact::Contact;
 pub use lifecycle::{Report, Verdict, after_attempt, overdue};
 
 use std::future::Future;
@@ -32,7 +42,8 @@ use tokio_util::sync::CancellationToken;
 
 use crate::config::{Config, Mode};
 use crate::mail::limits::{
-    CLAIM_RECIPIENTS_MAX, LINE_READS_MAX, LINE_SET_ASIDE_MAX, LINE_WINDOW_ITEMS_MAX,
+    CLAIM_RECIPIENTS_MAX, DESTINATIONS_REMEMBERED_MAX, LINE_READS_MAX, LINE_SET_ASIDE_MAX,
+    LINE_WINDOW_ITEMS_MAX, TRANSACTION_RECIPIENTS_MAX,
 };
 use crate::mail::{Answer, Destination, Message, Recipient, RecipientNo, UnixMillis};
 use crate::observe::{Events, wall_clock};
@@ -41,7 +52,9 @@ use crate::store::Store;
 use bounds::Bounds;
 use custody::Custody;
 use dispatcher::Dispatcher;
+use lines::Rules;
 use recorder::Recorder;
+use suspension::SuspensionPolicy;
 use sweeper::{Expiry, Sweeper};
 use worker::Worker;
 
@@ -59,6 +72,8 @@ pub struct Assignment {
     pub recipients: Vec<Recipient>,
     /// Which line they stood in.
     pub destination: Destination,
+    /// To be told how far the attempt has come.
+    pub contact: Contact,
 }
 
 /// What an attempt gave for each recipient of its [`Assignment`], in any order; one that is missing
@@ -83,8 +98,9 @@ pub enum Outcome {
 
 /// The way out, as the dispatcher sees it.
 pub trait Deliver: Send + Sync + 'static {
-    /// Makes one attempt, within a deadline of its own. Dropped midway, the message may have been
-    /// taken by the remote.
+    /// Makes one attempt, within a deadline of its own, and tells its [`Contact`] how far it has come.
+    /// Dropped midway, the message may have been taken by the remote; dropped before
+    /// [`Contact::taking`], it has not.
     fn deliver(&self, assignment: &Assignment) -> impl Future<Output = Outcomes> + Send;
 }
 
@@ -152,16 +168,17 @@ impl<D: Deliver> Queue<D> {
             retention: queue.retention,
             expiry: delivers.then(|| Expiry::new(queue.lifetime, clock())),
         };
+        let retry = RetryPolicy {
+            base: queue.retry_base,
+            cap: queue.retry_cap,
+            lifetime: queue.lifetime,
+        };
         let worker = Worker {
             store,
             deliver,
             recorder,
             custody,
-            retry: RetryPolicy {
-                base: queue.retry_base,
-                cap: queue.retry_cap,
-                lifetime: queue.lifetime,
-            },
+            retry,
             events,
             clock,
         };
@@ -173,11 +190,18 @@ impl<D: Deliver> Queue<D> {
             destination: queue.destination_concurrency.max(1),
             window: LINE_WINDOW_ITEMS_MAX,
             group: CLAIM_RECIPIENTS_MAX,
+            transaction: TRANSACTION_RECIPIENTS_MAX,
             reads: LINE_READS_MAX,
             set_aside: LINE_SET_ASIDE_MAX,
+            remembered: DESTINATIONS_REMEMBERED_MAX,
+        };
+        let rules = Rules {
+            bounds,
+            rates: queue.destination_rates.clone(),
+            suspension: SuspensionPolicy::of(&retry),
         };
         Queue {
-            dispatcher: delivers.then(|| Dispatcher::new(worker, bounds)),
+            dispatcher: delivers.then(|| Dispatcher::new(worker, rules)),
             sweeper,
         }
     }

@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 use tokio_util::sync::CancellationToken;
 
 use crate::mail::limits::SWEEP_MESSAGES_MAX;
-use crate::mail::{QueueId, RecipientNo, UnixMillis};
+use crate::mail::{Answer, QueueId, Recipient, RecipientNo, UnixMillis};
 use crate::observe::{Event, Events};
 use crate::store::{Loaded, Store};
 
@@ -137,13 +137,14 @@ impl Sweeper {
         else {
             return; // gone, or told by the store; the next sweep comes again
         };
-        let expire = |before| {
-            let verdict = overdue(&message, &before, lifetime);
-            Decided::new(before, verdict, None)
-        };
-        let decided: Vec<Decided> = recipients.into_iter().map(expire).collect();
-        if decided.is_empty() {
+        if recipients.is_empty() {
             return;
+        }
+        let mut decided = Vec::with_capacity(recipients.len());
+        for before in recipients {
+            let trouble = self.trouble_of_destination(&before).await;
+            let verdict = overdue(&message, &before, trouble.as_ref(), lifetime);
+            decided.push(Decided::new(before, verdict, None));
         }
         let made = match self.recorder.record(&message, &decided).await {
             Ok(made) => made,
@@ -155,6 +156,17 @@ impl Sweeper {
                 recipient: &decided.after,
             });
         }
+    }
+
+    /// Why there was no attempt, if there was none.
+    async fn trouble_of_destination(&self, rcpt: &Recipient) -> Option<Answer> {
+        if rcpt.last_answer.is_some() {
+            return None;
+        }
+        let destination = self.store.destination_of(rcpt.address.domain());
+        let suspension = self.store.suspension(&destination).await;
+        // if it can't be read, the report says a little less
+        suspension.ok().flatten().map(|found| found.trouble)
     }
 
     /// Removes what was kept long enough. Without rests: it must keep up with what comes in.

@@ -12,6 +12,7 @@ mod command_lines;
 mod commands;
 mod custody;
 mod data;
+mod dispatcher;
 mod dns_trouble;
 mod dsn;
 mod endless_data;

@@ -13,6 +13,7 @@ use tokio::time::Instant;
 use crate::mail::limits::TRANSACTION_RECIPIENTS_MAX;
 use crate::mail::{Answer, BodyKind, EnhancedCode, Message, Reason, Recipient, Remote};
 use crate::observe::{Event, Events};
+use crate::queue::Contact;
 use crate::smtp::client::verdict::answer_of;
 use crate::smtp::client::{Facts, Settled, Transaction, Verdict};
 use crate::store::ReadError;
@@ -147,6 +148,7 @@ impl<B: Bodies> Attempt<'_, B> {
         let mut watched = Watched {
             events: &self.courier.events,
             message: self.message,
+            contact: self.contact,
             recipients: &self.open,
             remote: &remote,
             transaction: Some(Transaction::new(
@@ -180,6 +182,9 @@ impl<B: Bodies> Attempt<'_, B> {
             for at in doubtful {
                 settled[at] = Some(self.in_doubt(self.open[at], error, &remote));
             }
+        }
+        if settled.iter().any(Option::is_some) {
+            self.contact.answered();
         }
         self.settle(settled, offered.dsn);
 
@@ -215,6 +220,7 @@ impl<B: Bodies> Attempt<'_, B> {
 struct Watched<'a> {
     events: &'a Events,
     message: &'a Message,
+    contact: &'a Contact,
     /// At least those of the transaction, which come first.
     recipients: &'a [&'a Recipient],
     remote: &'a Remote,
@@ -224,7 +230,7 @@ struct Watched<'a> {
 impl Watched<'_> {
     async fn carry<B: Bodies>(&mut self, wire: &mut Wire, bodies: &B) -> Result<(), CarryError> {
         match &mut self.transaction {
-            Some(transaction) => carry(wire, transaction, self.message, bodies).await,
+            Some(transaction) => carry(wire, transaction, self.message, bodies, self.contact).await,
             None => Ok(()),
         }
     }
