@@ -36,6 +36,7 @@ const PURE: [&str; 6] = [
     "src/queue/standing.rs",
     "src/queue/suspension.rs",
     "src/queue/token_bucket.rs",
+    "src/queue/turns.rs",
 ];
 
 fn sources() -> Vec<(PathBuf, String)> {

@@ -143,6 +143,13 @@ impl<D: Deliver> Dispatcher<D> {
         }
     }
 
+    /// What the store remembers is no more than what we do.
+    fn forget(&mut self) {
+        for destination in self.lines.take_forgotten() {
+            self.keeper.keep(&destination, None);
+        }
+    }
+
     fn begin_attempt(&mut self, claim: Claim) {
         let no = claim.ticket.no;
         let contact = match claim.ticket.rank {
@@ -200,6 +207,7 @@ impl<D: Deliver> Dispatcher<D> {
         while let Some(read) = was_read.take().or_else(|| self.reads.try_join_next()) {
             self.read_ended(read, now);
         }
+        self.forget();
     }
 
     fn until(&self, at: UnixMillis) -> Duration {

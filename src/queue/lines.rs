@@ -10,7 +10,7 @@
 //! - Destinations that have answered take turns with those, and have the other half. If every slot
 //!   is taken, those make room whose hosts fell silent.
 
-use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::collections::HashMap;
 
 use crate::config::DestinationRates;
 use crate::mail::{Destination, QueueId, RecipientNo, UnixMillis};
@@ -24,6 +24,7 @@ use super::remembered::Remembered;
 use super::seeking::{Seeking, Ticket};
 use super::standing::{Change, Learned, Rank, Standing};
 use super::suspension::SuspensionPolicy;
+use super::turns::{Place, Turns};
 
 /// Recipients of one message in one line, due at the same time: to be attempted together.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -75,23 +76,15 @@ pub(super) struct Lines {
     rules: Rules,
     lines: HashMap<Destination, Entry>,
     remembered: Remembered,
-    /// Proven, due, nothing under way; by turn.
-    fresh: BTreeMap<u64, Destination>,
-    /// Proven, due, with something under way and room for more; by turn.
-    served: BTreeMap<u64, Destination>,
-    /// Unproven, due, nothing under way; by level, then by turn.
-    unproven: BTreeMap<(Level, u64), Destination>,
-    /// Not due yet, suspended, or over their rate.
-    sleeping: BTreeSet<(UnixMillis, Destination)>,
+    /// Suspended destinations that are remembered no more.
+    forgotten: Vec<Destination>,
+    turns: Turns,
     seeking: Seeking,
-    turns: u64,
-    attempts: u64,
+    next_turn: u64,
+    next_attempt: u64,
     running: usize,
     running_unproven: usize,
     reading: usize,
-    /// Who was first last time, where two kinds take turns.
-    unproven_went: bool,
-    newest_went: bool,
 }
 
 #[derive(Debug)]
@@ -101,17 +94,6 @@ struct Entry {
     place: Place,
     /// Since when it waits for its turn, kept while it is being read.
     turn: Option<u64>,
-}
-
-/// In which of the lists a destination stands.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-enum Place {
-    #[default]
-    Nowhere,
-    Fresh(u64),
-    Served(u64),
-    Unproven(Level, u64),
-    Sleeping(UnixMillis),
 }
 
 /// What can be done now.
@@ -127,18 +109,14 @@ impl Lines {
             remembered: Remembered::new(rules.bounds.remembered),
             rules,
             lines: HashMap::new(),
-            fresh: BTreeMap::new(),
-            served: BTreeMap::new(),
-            unproven: BTreeMap::new(),
-            sleeping: BTreeSet::new(),
+            forgotten: Vec::new(),
+            turns: Turns::default(),
             seeking: Seeking::default(),
-            turns: 0,
-            attempts: 0,
+            next_turn: 0,
+            next_attempt: 0,
             running: 0,
             running_unproven: 0,
             reading: 0,
-            unproven_went: false,
-            newest_went: false,
         }
     }
 
@@ -187,6 +165,11 @@ impl Lines {
         change
     }
 
+    /// Takes the suspended destinations without mail that are remembered no more.
+    pub(super) fn take_forgotten(&mut self) -> Vec<Destination> {
+        std::mem::take(&mut self.forgotten)
+    }
+
     /// What to do next; ask until there is nothing.
     pub(super) fn next(&mut self, now: UnixMillis) -> Option<Step> {
         self.wake(now);
@@ -229,15 +212,14 @@ impl Lines {
         let ticket = Ticket {
             rank,
             since: now,
-            no: self.attempts,
+            no: self.next_attempt,
         };
-        self.attempts += 1;
+        self.next_attempt += 1;
         self.running += 1;
-        self.unproven_went = rank != Rank::Proven;
         if let Rank::Unproven(_) = rank {
             self.running_unproven += 1;
-            self.newest_went = !self.newest_went;
         }
+        self.turns.went(rank);
         self.seeking.begin(ticket);
         self.settle(&destination, now);
         Some(Claim {
@@ -251,7 +233,7 @@ impl Lines {
 
     /// When to ask [`Lines::next`] again if nothing is told before.
     pub(super) fn wake_at(&self, now: UnixMillis) -> Option<UnixMillis> {
-        let due = self.sleeping.first().map(|(at, _)| *at);
+        let due = self.turns.first_asleep().map(|(at, _)| at);
         let room = self.room(now).map(|(_, from)| from);
         due.into_iter().chain(room).min()
     }
@@ -354,19 +336,10 @@ impl Lines {
         if free == 0 {
             return None;
         }
-        let fresh = self.fresh.values().next();
-        let unproven = self
-            .next_unproven()
-            .filter(|_| self.running_unproven < self.rules.bounds.unproven());
-        let first = match self.unproven_went {
-            true => fresh.or(unproven),
-            false => unproven.or(fresh),
-        };
-        let kept = self.rules.bounds.kept_for_fresh();
-        let served = self.served.values().next();
-        first
-            .or_else(|| served.filter(|_| free > kept))
-            .map(Turn::Of)
+        let bounds = &self.rules.bounds;
+        let unproven_may = self.running_unproven < bounds.unproven();
+        let served_may = free > bounds.kept_for_fresh();
+        self.turns.next(unproven_may, served_may).map(Turn::Of)
     }
 
     fn free(&self) -> usize {
@@ -374,41 +347,23 @@ impl Lines {
         self.rules.bounds.total.saturating_sub(taken)
     }
 
-    /// The lowest level first. Of newcomers the newest and the oldest take turns: whoever comes
-    /// behind a crowd does not wait for all of it, nor does anybody wait for ever.
-    fn next_unproven(&self) -> Option<&Destination> {
-        let (&(level, turn), first) = self.unproven.first_key_value()?;
-        if level != Level::NEWCOMER || self.newest_went {
-            return Some(first);
-        }
-        let of_level = self.unproven.range((level, turn)..=(level, u64::MAX));
-        of_level.last().map(|(_, destination)| destination)
-    }
-
     /// Who has to make room for somebody who waits, and from when on.
     fn room(&self, now: UnixMillis) -> Option<(Ticket, UnixMillis)> {
         let leaving = self.seeking.leaving();
         if self.running_unproven >= self.rules.bounds.unproven() {
             // those before it are given the slots that will be free
-            let (level, _) = self.unproven.keys().nth(leaving)?;
-            self.seeking.for_unproven(*level, now)
-        } else if self.free() == 0 && self.wait_for_any_slot() > leaving {
+            let level = self.turns.unproven_after(leaving)?;
+            self.seeking.for_unproven(level, now)
+        } else if self.free() == 0 && self.turns.for_any_slot() > leaving {
             self.seeking.for_any()
         } else {
             None
         }
     }
 
-    /// How many, about; but not those that had to make room themselves.
-    fn wait_for_any_slot(&self) -> usize {
-        let first = self.unproven.keys().next();
-        let unproven = first.is_some_and(|(level, _)| *level <= Level::BACKLOG);
-        self.fresh.len() + usize::from(unproven)
-    }
-
     fn wake(&mut self, now: UnixMillis) {
-        while let Some((at, destination)) = self.sleeping.first()
-            && *at <= now
+        while let Some((at, destination)) = self.turns.first_asleep()
+            && at <= now
         {
             let destination = destination.clone();
             self.settle(&destination, now);
@@ -435,8 +390,8 @@ impl Lines {
                     Place::Sleeping(at)
                 } else {
                     let turn = *entry.turn.get_or_insert_with(|| {
-                        self.turns += 1;
-                        self.turns
+                        self.next_turn += 1;
+                        self.next_turn
                     });
                     match (entry.standing.rank(), running) {
                         (Rank::Unproven(level), _) => Place::Unproven(level, turn),
@@ -447,62 +402,26 @@ impl Lines {
             }
         };
         // a turn is kept while the line is read, and lost when there is nothing to wait for
-        let waits = !matches!(place, Place::Nowhere | Place::Sleeping(_));
-        if !waits && !entry.line.is_being_read() {
+        if !place.has_turn() && !entry.line.is_being_read() {
             entry.turn = None;
         }
         let left = std::mem::replace(&mut entry.place, place);
         let over = entry.line.is_empty();
-        if left != place {
-            self.leave(left, destination);
-            self.enter(place, destination);
-        }
+        self.turns.shift(destination, left, place);
         if over
             && let Some(entry) = self.lines.remove(destination)
             && entry.standing.is_telling(now)
+            && let Some((forgotten, standing)) = self.remembered.put(destination, entry.standing)
+            && standing.is_suspended()
         {
-            self.remembered.put(destination, entry.standing);
-        }
-    }
-
-    fn leave(&mut self, place: Place, destination: &Destination) {
-        match place {
-            Place::Nowhere => {}
-            Place::Fresh(turn) => {
-                self.fresh.remove(&turn);
-            }
-            Place::Served(turn) => {
-                self.served.remove(&turn);
-            }
-            Place::Unproven(level, turn) => {
-                self.unproven.remove(&(level, turn));
-            }
-            Place::Sleeping(at) => {
-                self.sleeping.remove(&(at, destination.clone()));
-            }
-        }
-    }
-
-    fn enter(&mut self, place: Place, destination: &Destination) {
-        let destination = destination.clone();
-        match place {
-            Place::Nowhere => {}
-            Place::Fresh(turn) => {
-                self.fresh.insert(turn, destination);
-            }
-            Place::Served(turn) => {
-                self.served.insert(turn, destination);
-            }
-            Place::Unproven(level, turn) => {
-                self.unproven.insert((level, turn), destination);
-            }
-            Place::Sleeping(at) => {
-                self.sleeping.insert((at, destination));
-            }
+            self.forgotten.push(forgotten);
         }
     }
 }
 
+#[cfg(test)]
+#[path = "lines_model_test.rs"]
+mod model;
 #[cfg(test)]
 #[path = "lines_test.rs"]
 mod tests;

@@ -26,6 +26,7 @@ mod standing;
 mod suspension;
 mod sweeper;
 mod token_bucket;
+mod turns;
 mod worker;
 
 pub use admission::admit;

@@ -27,18 +27,25 @@ impl Remembered {
         }
     }
 
-    /// Remembers a destination.
-    pub(super) fn put(&mut self, destination: &Destination, standing: Standing) {
+    /// Remembers a destination, and says which one is forgotten for it.
+    pub(super) fn put(
+        &mut self,
+        destination: &Destination,
+        standing: Standing,
+    ) -> Option<(Destination, Standing)> {
         self.take(destination);
+        let mut forgotten = None;
         if self.standings.len() >= self.most
             && let Some((_, oldest)) = self.by_age.pop_first()
         {
-            self.standings.remove(&oldest);
+            let standing = self.standings.remove(&oldest);
+            forgotten = standing.map(|(_, standing)| (oldest, standing));
         }
         self.by_age.insert(self.next, destination.clone());
         self.standings
             .insert(destination.clone(), (self.next, standing));
         self.next += 1;
+        forgotten
     }
 
     /// What is known of it; it is not remembered here any more.
@@ -59,8 +66,10 @@ mod tests {
         let mut remembered = Remembered::new(2);
         let of = |name: &str| Destination::from_stored(name);
         let standing = || Standing::unknown(Level::BACKLOG, None);
-        for name in ["a.test", "b.test", "a.test", "c.test"] {
-            remembered.put(&of(name), standing());
+        for (name, want) in [("a", None), ("b", None), ("a", None), ("c", Some("b.test"))] {
+            let forgotten = remembered.put(&of(&format!("{name}.test")), standing());
+            let forgotten = forgotten.map(|(destination, _)| destination);
+            assert_eq!(forgotten, want.map(of), "{name}");
         }
         assert!(remembered.take(&of("b.test")).is_none());
         for name in ["a.test", "c.test"] {

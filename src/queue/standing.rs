@@ -144,6 +144,11 @@ impl Standing {
         self.misses.clear()
     }
 
+    /// Whether it is suspended, or being probed.
+    pub(super) fn is_suspended(&self) -> bool {
+        self.misses.is_suspended()
+    }
+
     /// Whether it is worth being remembered without mail.
     pub(super) fn is_telling(&self, now: UnixMillis) -> bool {
         self.rank == Rank::Proven

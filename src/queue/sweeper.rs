@@ -1,13 +1,14 @@
 //! What has to be done although nobody asks: expiry of what was not attempted to the end, removal of
 //! what was kept long enough, and making room in the database.
 
+use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use tokio_util::sync::CancellationToken;
 
 use crate::mail::limits::SWEEP_MESSAGES_MAX;
-use crate::mail::{Answer, QueueId, Recipient, RecipientNo, UnixMillis};
+use crate::mail::{Answer, Destination, QueueId, RecipientNo, UnixMillis};
 use crate::observe::{Event, Events};
 use crate::store::{Loaded, Store};
 
@@ -141,8 +142,16 @@ impl Sweeper {
             return;
         }
         let mut decided = Vec::with_capacity(recipients.len());
+        let mut troubles = HashMap::new();
         for before in recipients {
-            let trouble = self.trouble_of_destination(&before).await;
+            let destination = self.store.destination_of(before.address.domain());
+            let trouble = match troubles.get(&destination) {
+                Some(known) => known,
+                None => {
+                    let found = self.trouble_with(&destination).await;
+                    troubles.entry(destination).or_insert(found)
+                }
+            };
             let verdict = overdue(&message, &before, trouble.as_ref(), lifetime);
             decided.push(Decided::new(before, verdict, None));
         }
@@ -158,13 +167,9 @@ impl Sweeper {
         }
     }
 
-    /// Why there was no attempt, if there was none.
-    async fn trouble_of_destination(&self, rcpt: &Recipient) -> Option<Answer> {
-        if rcpt.last_answer.is_some() {
-            return None;
-        }
-        let destination = self.store.destination_of(rcpt.address.domain());
-        let suspension = self.store.suspension(&destination).await;
+    /// Why there was no attempt, if that was for a suspension.
+    async fn trouble_with(&self, destination: &Destination) -> Option<Answer> {
+        let suspension = self.store.suspension(destination).await;
         // if it can't be read, the report says a little less
         suspension.ok().flatten().map(|found| found.trouble)
     }
