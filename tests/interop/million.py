@@ -49,8 +49,8 @@ def make(spool):
 
 def measure(label, relay, remote):
     before = remote.transactions
-    relay.start(ready=60)
-    wait_for("the first delivery", 120, lambda: remote.transactions > before, 0.002)
+    relay.start(ready=600)
+    wait_for("the first delivery", 600, lambda: remote.transactions > before, 0.002)
     first = time.monotonic() - relay.started
     at_first = relay.resident_mib("VmHWM")
     time.sleep(WATCHED)
