@@ -11,6 +11,7 @@ mod committer;
 mod counters;
 mod durable_flush;
 mod engine;
+mod fingerprint;
 mod group;
 mod health;
 mod intake;

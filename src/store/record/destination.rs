@@ -2,10 +2,11 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::mail::UnixMillis;
+use crate::mail::{Security, UnixMillis};
 use crate::store::Suspension;
 
 use super::recipient::{AnswerV1, answer, answer_record};
+use super::security::{SecurityV3, security_record};
 use super::{RecordError, decode, seal, unseal};
 
 #[derive(Serialize, Deserialize)]
@@ -14,14 +15,19 @@ struct DestinationV1 {
     suspended_until_ms: u64,
     times: u32,
     trouble: AnswerV1,
+    /// Of the remote in the trouble.
+    security: Option<SecurityV3>,
 }
 
 pub(in crate::store) fn seal_suspension(key: &[u8], suspension: &Suspension) -> Vec<u8> {
+    let remote = suspension.trouble.remote.as_ref();
+    let security = remote.and_then(|remote| remote.security.as_deref());
     let record = DestinationV1 {
         suspended_since_ms: suspension.since.0,
         suspended_until_ms: suspension.until.0,
         times: suspension.times,
         trouble: answer_record(&suspension.trouble),
+        security: security.map(security_record),
     };
     seal(key, 1, &record)
 }
@@ -34,10 +40,14 @@ pub(in crate::store) fn open_suspension(
         (1, content) => decode(content)?,
         (version, _) => return Err(RecordError::Version(version)),
     };
+    let mut trouble = answer(record.trouble)?;
+    if let Some(remote) = &mut trouble.remote {
+        remote.security = record.security.map(Security::from).map(Box::new);
+    }
     Ok(Suspension {
         since: UnixMillis(record.suspended_since_ms),
         until: UnixMillis(record.suspended_until_ms),
         times: record.times,
-        trouble: answer(record.trouble)?,
+        trouble,
     })
 }
