@@ -20,13 +20,23 @@ const FLOORS: [&[&str]; 8] = [
 const SAME_FLOOR: [(&str, &str); 1] = [("store", "observe")];
 
 /// Promised to be pure: no sockets, files, clock, randomness, async.
-const PURE: [&str; 6] = [
+const PURE: [&str; 16] = [
     "src/mail/",
     "src/smtp/",
     "src/message/",
     "src/queue/lifecycle.rs",
     "src/queue/backoff.rs",
     "src/queue/admission.rs",
+    "src/queue/concurrency.rs",
+    "src/queue/line.rs",
+    "src/queue/lines.rs",
+    "src/queue/patience.rs",
+    "src/queue/remembered.rs",
+    "src/queue/seeking.rs",
+    "src/queue/standing.rs",
+    "src/queue/suspension.rs",
+    "src/queue/token_bucket.rs",
+    "src/queue/turns.rs",
 ];
 
 fn sources() -> Vec<(PathBuf, String)> {

@@ -253,15 +253,6 @@ fn ended(output: &Output) -> StartFailure {
     }
 }
 
-fn without_hint(failure: &StartFailure) -> StartFailure {
-    let mut lines: Vec<&str> = failure.output.lines().collect();
-    assert_eq!(lines.pop(), Some(CONFIG_HINT), "{failure:?}");
-    StartFailure {
-        code: failure.code,
-        output: lines.join("\n"),
-    }
-}
-
 /// Fails unless the start ended with status 1 and a single line that has all these words.
 #[track_caller]
 fn one_line(failure: &StartFailure, words: &[&str]) {

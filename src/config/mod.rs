@@ -9,6 +9,7 @@
 mod amount;
 mod auth_users;
 mod build;
+mod destination_rate;
 mod dkim_key;
 mod dotenv;
 mod network;
@@ -32,6 +33,7 @@ mod variable;
 
 pub use auth_users::{AuthUser, Credential, ScramVerifier};
 pub use build::{Examination, Loaded, examine};
+pub use destination_rate::DestinationRates;
 pub use dkim_key::{DkimKeyConfig, DkimKeySource, Selector};
 pub use problem::{ConfigProblems, Problem, Warning};
 pub use rate::Rate;

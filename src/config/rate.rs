@@ -18,12 +18,15 @@ const COUNT_MAX: u32 = 1_000_000_000;
 const SHORTEST: Duration = Duration::from_millis(1);
 const LONGEST: Duration = Duration::from_secs(86_400);
 
-/// `100/1m`; up to a day.
+/// `100/1m`, or `50/s` for one of a unit; up to a day.
 pub(super) fn rate(text: &str) -> Parsed<Rate> {
     let (count, per) = text.split_once('/').ok_or(Refusal::Unexpected)?;
     Ok(Rate {
         count: number(count, 1..=COUNT_MAX)?,
-        per: duration(per, SHORTEST..=LONGEST)?,
+        per: match per.starts_with(|first: char| first.is_ascii_digit()) {
+            true => duration(per, SHORTEST..=LONGEST)?,
+            false => duration(&format!("1{per}"), SHORTEST..=LONGEST)?,
+        },
     })
 }
 
@@ -41,8 +44,10 @@ mod tests {
         };
         assert_eq!(rate("100/1m"), want(100, 60));
         assert_eq!(rate("1/1d"), want(1, 86_400));
+        assert_eq!(rate("50/s"), want(50, 1));
         for text in [
-            "", "100", "100/", "/1m", "0/1m", "5/0s", "5/60", "5/1m/1m", "5 /1m", "1/2d", "-1/1m",
+            "", "100", "100/", "/1m", "5/ s", "5/-1s", "5/x", "0/1m", "5/0s", "5/60", "5/1m/1m",
+            "5 /1m", "1/2d", "-1/1m",
         ] {
             assert_eq!(rate(text), Err(Refusal::Unexpected), "{text}");
         }

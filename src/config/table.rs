@@ -15,6 +15,7 @@ use crate::mail::limits::{
 
 use super::amount::{duration, number, size};
 use super::auth_users::{AuthUser, auth_users};
+use super::destination_rate::{DestinationRates, destination_rates};
 use super::dkim_key::{self, DkimKeyConfig, Selector};
 use super::network::{network, networks_or_none};
 use super::rate::{Rate, rate};
@@ -384,7 +385,7 @@ variables! {
         SMTP_QUEUE_WORKERS: usize {
             default: LogicalCpus,
             expected: "a number from 1 to 256",
-            meaning: "Delivery workers.",
+            meaning: "Delivery workers. They are no threads: SMTP_QUEUE_WORKERS times SMTP_WORKER_CONCURRENCY is how many deliveries there are at one time.",
             parse: |text| number(text, 1..=WORKERS_MAX),
         }
         SMTP_WORKER_CONCURRENCY: usize {
@@ -396,8 +397,14 @@ variables! {
         SMTP_DESTINATION_CONCURRENCY: usize {
             default: Text("20"),
             expected: "a number from 1 to 1000",
-            meaning: "Connections to one destination at one time.",
+            meaning: "Connections to one destination at one time. A destination starts with one, has five once it has answered, and gets up to this many as it goes on answering.",
             parse: |text| number(text, 1..=DESTINATION_CONCURRENCY_MAX),
+        }
+        SMTP_DESTINATION_RATE: DestinationRates {
+            default: Text(""),
+            expected: "domain=number/time separated by commas, *. before a domain for all its subdomains, * for every destination, such as gmail.com=50/s,*=200/s",
+            meaning: "Messages that one destination is given in a time, each destination for itself; a message to more than 100 recipients counts once for each 100. The closest item counts. Not set: any number.",
+            parse: destination_rates,
         }
     }
 

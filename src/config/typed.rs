@@ -10,6 +10,7 @@ use ipnet::IpNet;
 use crate::mail::Domain;
 
 use super::auth_users::AuthUser;
+use super::destination_rate::DestinationRates;
 use super::dkim_key::DkimKeyConfig;
 use super::rate::Rate;
 use super::routes::Routes;
@@ -177,6 +178,8 @@ pub struct QueueConfig {
     pub worker_concurrency: usize,
     /// `SMTP_DESTINATION_CONCURRENCY`: connections to one destination.
     pub destination_concurrency: usize,
+    /// `SMTP_DESTINATION_RATE`: messages to one destination.
+    pub destination_rates: DestinationRates,
     /// `SMTP_RETENTION_DAYS` as a span; zero: removed at once.
     pub retention: Duration,
     /// `SMTP_MESSAGE_LIFETIME`

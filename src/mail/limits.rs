@@ -135,6 +135,8 @@ pub const REPORT_HEADER_BYTES_MAX: usize = 64 * 1024;
 
 /// Items of one destination's line that are held in memory; a longer line stays in the store.
 pub const LINE_WINDOW_ITEMS_MAX: usize = 64;
+/// Destinations without mail of which is remembered how they last answered.
+pub const DESTINATIONS_REMEMBERED_MAX: usize = 10_000;
 /// Recipients of one message that are attempted together.
 pub const CLAIM_RECIPIENTS_MAX: usize = 1_000;
 /// Lines that are read from the store at one time.

@@ -171,6 +171,15 @@ pub enum Event<'a> {
         destination: &'a Destination,
         error: &'a str,
     },
+    /// A destination gets no attempts for a while, since none was answered.
+    Suspended {
+        destination: &'a Destination,
+        span: Duration,
+        times: u32,
+        trouble: &'a Answer,
+    },
+    /// A destination that was suspended is open again.
+    Opened { destination: &'a Destination },
     /// The process ends.
     Stopping { why: &'a str },
     /// Still waiting for something while stopping.

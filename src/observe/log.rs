@@ -120,7 +120,9 @@ pub(super) fn write(event: &Event<'_>) {
         Event::Quarantined { .. }
         | Event::Migrated { .. }
         | Event::Recovered { .. }
-        | Event::DestinationTrouble { .. } => of_store(event),
+        | Event::DestinationTrouble { .. }
+        | Event::Suspended { .. }
+        | Event::Opened { .. } => of_store(event),
     }
 }
 
@@ -355,6 +357,25 @@ fn of_store(event: &Event<'_>) {
         ),
         Event::DestinationTrouble { destination, error } => {
             warn!(event = "destination_trouble", %destination, error, "work of a destination can't be read now");
+        }
+        Event::Suspended {
+            destination,
+            span,
+            times,
+            trouble,
+        } => warn!(
+            event = "suspended",
+            %destination,
+            for_s = span.as_secs(),
+            times,
+            remote = trouble.remote.as_ref().map(tracing::field::display),
+            dsn = %trouble.status,
+            reply = %trouble.words(),
+            reason = trouble.reason.as_str(),
+            "no host of the destination answers; its mail waits, then one message is tried"
+        ),
+        Event::Opened { destination } => {
+            info!(event = "opened", %destination, "the destination is open again");
         }
         _ => debug_assert!(false, "not of this group: {event:?}"),
     }

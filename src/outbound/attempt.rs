@@ -12,7 +12,7 @@ use crate::config::DeliveryConfig;
 use crate::mail::limits::{ATTEMPT_ADDRESSES_MAX, ATTEMPT_HOSTS_MAX, ATTEMPT_NAMES_MAX};
 use crate::mail::{Destination, Message, Recipient};
 use crate::observe::Events;
-use crate::queue::{Assignment, Outcome, Outcomes};
+use crate::queue::{Assignment, Contact, Outcome, Outcomes};
 use crate::smtp::client::{Settled, Verdict};
 
 use super::carry::Bodies;
@@ -41,6 +41,8 @@ struct Attempt<'a, B> {
     courier: &'a Courier<B>,
     message: &'a Message,
     destination: &'a Destination,
+    /// Told how far we have come.
+    contact: &'a Contact,
     /// Those without an answer.
     open: Vec<&'a Recipient>,
     outcomes: Outcomes,
@@ -57,6 +59,7 @@ impl<B: Bodies> Courier<B> {
             courier: self,
             message: &assignment.message,
             destination: &assignment.destination,
+            contact: &assignment.contact,
             open: assignment.recipients.iter().collect(),
             outcomes: Vec::with_capacity(assignment.recipients.len()),
             tally: Tally::default(),

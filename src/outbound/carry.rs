@@ -7,6 +7,7 @@ use bytes::Bytes;
 use crate::mail::Message;
 use crate::mail::limits::OUTGOING_WRITE_BYTES;
 use crate::message::{Plan, Rewriter};
+use crate::queue::Contact;
 use crate::smtp::client::{Framing, Step, Transaction};
 use crate::smtp::dot_stuffing::DotStuffer;
 use crate::store::{BodyReader, ReadError, Store};
@@ -71,6 +72,7 @@ pub(super) async fn carry<B: Bodies>(
     message: &Message,
     plan: Option<&Plan>,
     bodies: &B,
+    contact: &Contact,
 ) -> Result<(), CarryError> {
     loop {
         match transaction.next_step() {
@@ -88,6 +90,7 @@ pub(super) async fn carry<B: Bodies>(
                 }
             }
             Step::Body(framing) => {
+                contact.taking();
                 send_message(wire, transaction, message, framing, plan, bodies).await?;
                 transaction.body_sent();
             }

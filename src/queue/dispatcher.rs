@@ -1,22 +1,25 @@
 //! The one task that hands out the work: it hears what the store has, lets [`Lines`] decide who may
 //! go, and starts attempts and reads. All state is its own, so there are no locks.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 use std::time::Duration;
 
+use tokio::sync::mpsc;
 use tokio::task::{self, JoinError, JoinSet};
 use tokio_util::sync::CancellationToken;
 
 use crate::mail::{Destination, UnixMillis};
 use crate::observe::{Event, Events};
-use crate::store::{DueItem, ReadError, Store};
+use crate::store::{DueItem, ReadError, Store, Suspension};
 
-use super::bounds::Bounds;
+use super::keeper::Keeper;
 use super::line::Ending;
-use super::lines::{Claim, Lines, Step};
-use super::worker::Worker;
-use super::{Clock, Deliver, Stop};
+use super::lines::{Claim, Lines, Rules, Step};
+use super::seeking::Ticket;
+use super::standing::{Change, Rank};
+use super::worker::{Ended, Errand, Worker};
+use super::{Clock, Contact, Deliver, Jitter, Stop};
 
 /// Longest sleep while somebody waits to become due: the wall clock may be set meanwhile.
 const SLEEP_MAX: Duration = Duration::from_secs(10);
@@ -24,6 +27,9 @@ const SLEEP_MAX: Duration = Duration::from_secs(10);
 const START_PAUSE_MAX: Duration = Duration::from_secs(30);
 /// How often it is told what a stop still waits for.
 const STILL_WAITING_EVERY: Duration = Duration::from_secs(5);
+/// Attempts that may have told at one time, unheard, that a host takes their message. One that finds
+/// no room is heard of when it ends.
+const TAKING_MAX: usize = 256;
 
 /// See the module.
 pub(super) struct Dispatcher<D> {
@@ -32,24 +38,36 @@ pub(super) struct Dispatcher<D> {
     store: Store,
     events: Events,
     clock: Clock,
-    attempts: JoinSet<Ending>,
-    claims: HashMap<task::Id, Arc<Claim>>,
+    keeper: Keeper,
+    attempts: JoinSet<Ended>,
+    numbers: HashMap<task::Id, u64>,
+    errands: HashMap<u64, Arc<Errand>>,
+    tell_taking: mpsc::Sender<u64>,
+    taking: mpsc::Receiver<u64>,
     reads: JoinSet<(Destination, Result<Vec<DueItem>, ReadError>)>,
 }
 
-type Ended = Result<(task::Id, Ending), JoinError>;
+/// Destinations, each with its earliest due time.
+type Work = Vec<(Destination, UnixMillis)>;
+
+type Joined = Result<(task::Id, Ended), JoinError>;
 
 impl<D: Deliver> Dispatcher<D> {
     /// A dispatcher that knows of nothing yet.
-    pub(super) fn new(worker: Worker<D>, bounds: Bounds) -> Dispatcher<D> {
+    pub(super) fn new(worker: Worker<D>, rules: Rules) -> Dispatcher<D> {
+        let (tell_taking, taking) = mpsc::channel(TAKING_MAX);
         Dispatcher {
-            lines: Lines::new(bounds),
+            lines: Lines::new(rules),
+            keeper: Keeper::new(worker.store.clone(), worker.events.clone()),
             store: worker.store.clone(),
             events: worker.events.clone(),
             clock: worker.clock.clone(),
             worker: Arc::new(worker),
             attempts: JoinSet::new(),
-            claims: HashMap::new(),
+            numbers: HashMap::new(),
+            errands: HashMap::new(),
+            tell_taking,
+            taking,
             reads: JoinSet::new(),
         }
     }
@@ -68,14 +86,15 @@ impl<D: Deliver> Dispatcher<D> {
             }
         }
         self.drain(&stop.attempts).await;
+        self.keeper.finish().await;
     }
 
-    /// Learns which destinations have work.
+    /// Learns which destinations have work, and which are suspended.
     async fn begin(&mut self) {
         let mut pause = Duration::from_millis(500);
-        let destinations = loop {
-            match self.store.destinations().await {
-                Ok(destinations) => break destinations,
+        let (destinations, suspensions) = loop {
+            match self.read_destinations().await {
+                Ok(found) => break found,
                 Err(error) => {
                     self.events.emit(&Event::Alarm {
                         what: &format!("nothing is delivered yet: {error}"),
@@ -87,9 +106,22 @@ impl<D: Deliver> Dispatcher<D> {
             }
         };
         let now = (self.clock)();
-        for (destination, due) in destinations {
-            self.lines.more(&destination, due, now);
+        for (destination, due) in &destinations {
+            self.lines.more(destination, *due, now);
         }
+        let with_work: HashSet<Destination> = destinations.into_iter().map(|(to, _)| to).collect();
+        for (destination, suspension) in suspensions {
+            // one that is over and that nobody waits for would never be heard of again
+            match with_work.contains(&destination) || suspension.until > now {
+                true => self.lines.suspend(&destination, suspension, now),
+                false => self.keeper.keep(&destination, None),
+            }
+        }
+    }
+
+    async fn read_destinations(&self) -> Result<(Work, Vec<(Destination, Suspension)>), ReadError> {
+        let destinations = self.store.destinations().await?;
+        Ok((destinations, self.store.suspensions().await?))
     }
 
     /// Starts everything that may go now.
@@ -98,14 +130,8 @@ impl<D: Deliver> Dispatcher<D> {
         let now = (self.clock)();
         while let Some(step) = self.lines.next(now) {
             match step {
-                Step::Attempt(claim) => {
-                    let (worker, claim) = (self.worker.clone(), Arc::new(claim));
-                    let of_task = claim.clone();
-                    let task = self
-                        .attempts
-                        .spawn(async move { worker.attempt(&of_task).await });
-                    self.claims.insert(task.id(), claim);
-                }
+                Step::Attempt(claim) => self.begin_attempt(claim),
+                Step::PutOff(ticket) => self.put_off(&ticket, now),
                 Step::Read { destination, limit } => {
                     let store = self.store.clone();
                     self.reads.spawn(async move {
@@ -117,28 +143,71 @@ impl<D: Deliver> Dispatcher<D> {
         }
     }
 
+    /// What the store remembers is no more than what we do.
+    fn forget(&mut self) {
+        for destination in self.lines.take_forgotten() {
+            self.keeper.keep(&destination, None);
+        }
+    }
+
+    fn begin_attempt(&mut self, claim: Claim) {
+        let no = claim.ticket.no;
+        let contact = match claim.ticket.rank {
+            Rank::Proven => Contact::default(), // nothing waits for that
+            Rank::Unproven(_) => Contact::telling(self.tell_taking.clone(), no),
+        };
+        let errand = Arc::new(Errand {
+            claim,
+            contact,
+            put_off: CancellationToken::new(),
+        });
+        let (worker, of_task) = (self.worker.clone(), errand.clone());
+        let task = self
+            .attempts
+            .spawn(async move { worker.attempt(&of_task).await });
+        self.numbers.insert(task.id(), no);
+        self.errands.insert(no, errand);
+    }
+
+    fn put_off(&mut self, ticket: &Ticket, now: UnixMillis) {
+        if let Some(errand) = self.errands.get(&ticket.no) {
+            match errand.contact.is_made() {
+                true => self.lines.is_taking(&errand.claim, now),
+                false => errand.put_off.cancel(),
+            }
+        }
+    }
+
     /// Waits until something happened, and takes notice of it.
     async fn wait(&mut self, stopping: &CancellationToken) {
-        let sleep = self.lines.wake_at().map(|at| self.until(at));
-        let mut ended: Vec<Ended> = Vec::new();
-        let mut was_read = None;
+        let sleep = self.lines.wake_at((self.clock)()).map(|at| self.until(at));
+        let mut ended: Vec<Joined> = Vec::new();
+        let (mut was_read, mut taking) = (None, None);
         tokio::select! {
             () = stopping.cancelled() => {}
             () = self.store.news_waiting() => {}
             Some(first) = self.attempts.join_next_with_id() => ended.push(first),
             Some(first) = self.reads.join_next() => was_read = Some(first),
+            Some(first) = self.taking.recv() => taking = Some(first),
+            () = self.keeper.written() => {}
             () = tokio::time::sleep(sleep.unwrap_or_default()), if sleep.is_some() => {}
         }
         // whatever it was that woke us, everything that is ready is taken: nothing starves
         ended.extend(std::iter::from_fn(|| self.attempts.try_join_next_with_id()));
         self.hear(); // before claims are forgotten, see `Lines::finish`
         let now = (self.clock)();
+        while let Some(no) = taking.take().or_else(|| self.taking.try_recv().ok()) {
+            if let Some(errand) = self.errands.get(&no) {
+                self.lines.is_taking(&errand.claim, now);
+            }
+        }
         for ended in ended {
             self.attempt_ended(ended, now);
         }
         while let Some(read) = was_read.take().or_else(|| self.reads.try_join_next()) {
             self.read_ended(read, now);
         }
+        self.forget();
     }
 
     fn until(&self, at: UnixMillis) -> Duration {
@@ -154,10 +223,15 @@ impl<D: Deliver> Dispatcher<D> {
         for (destination, due) in news.more {
             self.lines.more(&destination, due, now);
         }
+        for destination in news.resumed {
+            let change = self.lines.resume(&destination, now);
+            self.keeper.keep(&destination, None); // whatever is still to be written of it
+            self.tell(&destination, change);
+        }
     }
 
-    fn attempt_ended(&mut self, ended: Ended, now: UnixMillis) {
-        let (id, ending) = match ended {
+    fn attempt_ended(&mut self, joined: Joined, now: UnixMillis) {
+        let (id, ended) = match joined {
             Ok(ended) => ended,
             Err(error) => {
                 // our own bug: the same claim would do it again, so it waits for a restart
@@ -165,11 +239,38 @@ impl<D: Deliver> Dispatcher<D> {
                     what: &format!("an attempt was lost: {error}"),
                     todo: "report this as a bug; its recipients are tried again after a restart",
                 });
-                (error.id(), Ending::SetAside)
+                (error.id(), Ended::by(Ending::SetAside))
             }
         };
-        if let Some(claim) = self.claims.remove(&id) {
-            self.lines.finish(&claim, ending, now);
+        let no = self.numbers.remove(&id);
+        if let Some(errand) = no.and_then(|no| self.errands.remove(&no)) {
+            let jitter = Jitter(rand::random());
+            let Ended { ending, learned } = ended;
+            let change = self
+                .lines
+                .finish(&errand.claim, ending, &learned, now, jitter);
+            let destination = &errand.claim.destination;
+            match &change {
+                Some(Change::Suspended(suspension)) => {
+                    self.keeper.keep(destination, Some((**suspension).clone()));
+                }
+                Some(Change::Opened) => self.keeper.keep(destination, None),
+                None => {}
+            }
+            self.tell(destination, change);
+        }
+    }
+
+    fn tell(&self, destination: &Destination, change: Option<Change>) {
+        match change {
+            Some(Change::Suspended(suspension)) => self.events.emit(&Event::Suspended {
+                destination,
+                span: suspension.until.since((self.clock)()),
+                times: suspension.times,
+                trouble: &suspension.trouble,
+            }),
+            Some(Change::Opened) => self.events.emit(&Event::Opened { destination }),
+            None => {}
         }
     }
 

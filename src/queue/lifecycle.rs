@@ -91,7 +91,7 @@ pub fn after_attempt(
             let end = message.arrival.after(retry.lifetime);
             if now >= end {
                 Verdict::Expired {
-                    answer: expired(Some(answer), retry.lifetime),
+                    answer: expired(Some(Last::OwnAttempt(answer)), retry.lifetime),
                     report: Report::of_failure(message, rcpt),
                 }
             } else {
@@ -112,11 +112,18 @@ pub fn after_attempt(
     }
 }
 
-/// The verdict about a recipient whose lifetime is over and who could not be attempted any more.
+/// The verdict about a recipient whose lifetime is over and who could not be attempted any more;
+/// `suspended` is the last trouble with its destination, if that was why.
 #[must_use]
-pub fn overdue(message: &Message, rcpt: &Recipient, lifetime: Duration) -> Verdict {
+pub fn overdue(
+    message: &Message,
+    rcpt: &Recipient,
+    suspended: Option<&Answer>,
+    lifetime: Duration,
+) -> Verdict {
+    let last = rcpt.last_answer.as_ref().map(Last::OwnAttempt);
     Verdict::Expired {
-        answer: expired(rcpt.last_answer.as_ref(), lifetime),
+        answer: expired(last.or(suspended.map(Last::OfDestination)), lifetime),
         report: Report::of_failure(message, rcpt),
     }
 }
@@ -232,21 +239,42 @@ impl Verdict {
     }
 }
 
+/// The last that is known to have gone wrong.
+#[derive(Clone, Copy)]
+enum Last<'a> {
+    OwnAttempt(&'a Answer),
+    /// With mail of others, for whose sake this one was not attempted.
+    OfDestination(&'a Answer),
+}
+
 /// What is told about a recipient whose lifetime is over: 4.4.7 (RFC 3463 3.5), with what the last
 /// attempt gave, so that the sender learns why it took so long.
-fn expired(last: Option<&Answer>, lifetime: Duration) -> Answer {
+fn expired(last: Option<Last<'_>>, lifetime: Duration) -> Answer {
     let mut detail = format!(
         "not delivered within {} (SMTP_MESSAGE_LIFETIME)",
         spelled(lifetime)
     );
-    match last {
-        None => detail.push_str("; no attempt was made"),
-        Some(last) if !last.detail.is_empty() => {
-            detail.push_str("; last attempt: ");
-            detail.push_str(&last.detail);
+    let last = match last {
+        None => {
+            detail.push_str("; no attempt was made");
+            None
         }
-        Some(_) => {}
-    }
+        Some(Last::OwnAttempt(last)) => {
+            if !last.detail.is_empty() {
+                detail.push_str("; last attempt: ");
+                detail.push_str(&last.detail);
+            }
+            Some(last)
+        }
+        Some(Last::OfDestination(last)) => {
+            detail.push_str("; no attempt was made, as no host answered other mail");
+            if !last.detail.is_empty() {
+                detail.push_str(": ");
+                detail.push_str(&last.detail);
+            }
+            Some(last)
+        }
+    };
     Answer {
         remote: last.and_then(|last| last.remote.clone()),
         status: EnhancedCode::temporary(4, 7),
@@ -401,7 +429,7 @@ mod tests {
             assert_eq!(report(&taken(true)), None, "{notify:?}");
             let failed = Outcome::Failed(answer(550));
             assert_eq!(report(&failed).as_ref(), Some(of_failure), "{notify:?}");
-            let expired = overdue(&message, &rcpt, RETRY.lifetime);
+            let expired = overdue(&message, &rcpt, None, RETRY.lifetime);
             assert_eq!(expired.report(), Some(of_failure), "{notify:?}");
         };
         let of = |success, failure| {
@@ -485,13 +513,20 @@ mod tests {
     #[test]
     fn what_is_overdue_expires_without_counting_an_attempt() {
         let message = samples::message(ARRIVAL, "s@src.test");
-        let verdict = overdue(&message, &rcpt(0), RETRY.lifetime);
+        let verdict = overdue(&message, &rcpt(0), None, RETRY.lifetime);
         let after = verdict.apply(&rcpt(0), None, ARRIVAL);
         assert_eq!((after.attempts, after.last_attempt), (0, None));
         assert_eq!(
             verdict.answer().expect("it has one").words(),
             "not delivered within 1000s (SMTP_MESSAGE_LIFETIME); no attempt was made"
         );
+        let trouble = samples::trouble();
+        let verdict = overdue(&message, &rcpt(0), Some(&trouble), RETRY.lifetime);
+        let words = "not delivered within 1000s (SMTP_MESSAGE_LIFETIME); no attempt was made, \
+                     as no host answered other mail: connection refused";
+        let answer = verdict.answer().expect("it has one");
+        assert_eq!(answer.words(), words);
+        assert_eq!(answer.reason, Reason::Connect);
     }
 
     #[test]

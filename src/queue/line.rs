@@ -35,6 +35,8 @@ pub(super) enum Ending {
     Done,
     /// Nothing was done; to be tried again after a pause.
     GivenBack,
+    /// It was broken off before a host took anything, for the sake of others; to be tried again.
+    PutOff,
     /// It can't be worked on before a restart, and must not stand in the way of others.
     SetAside,
 }
@@ -190,11 +192,12 @@ impl Line {
                         reading.finished.insert(item);
                     }
                 }
-                Ending::GivenBack => self.add(item, bounds),
+                Ending::GivenBack | Ending::PutOff => self.add(item, bounds),
             }
         }
         match ending {
             Ending::Done => self.troubles = 0,
+            Ending::PutOff => {}
             Ending::GivenBack | Ending::SetAside => self.pause(now),
         }
     }

@@ -1,17 +1,30 @@
 //! Who may go now: fair between destinations, bounded for each and in all. Pure bookkeeping; the
 //! dispatcher does what [`Lines::next`] says.
 //!
-//! Destinations with something due take turns. Those that have nothing under way come first, and the
-//! last quarter of all slots is kept for them: a few dead destinations, each with as many attempts
-//! hanging as it may have, can't keep a live one waiting.
+//! - Destinations with something due take turns, each for one attempt. Those that have nothing under
+//!   way come first, and the last quarter of all slots is kept for them: a few slow destinations,
+//!   each with as many attempts as it may have, can't keep another one waiting.
+//! - Destinations that have not shown that they answer get one attempt at a time, and half of the
+//!   slots, all together. In that half, attempts that no host answers make room for others as
+//!   [`super::patience`] says, so that a new destination gets its turn however many dead ones hang.
+//! - Destinations that have answered take turns with those, and have the other half. If every slot
+//!   is taken, those make room whose hosts fell silent.
 
-use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::collections::HashMap;
 
+use crate::config::DestinationRates;
 use crate::mail::{Destination, QueueId, RecipientNo, UnixMillis};
-use crate::store::DueItem;
+use crate::store::{DueItem, Suspension};
 
+use super::backoff::Jitter;
 use super::bounds::Bounds;
 use super::line::{Ending, Front, Line, Waiting};
+use super::patience::Level;
+use super::remembered::Remembered;
+use super::seeking::{Seeking, Ticket};
+use super::standing::{Change, Learned, Rank, Standing};
+use super::suspension::SuspensionPolicy;
+use super::turns::{Place, Turns};
 
 /// Recipients of one message in one line, due at the same time: to be attempted together.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -24,6 +37,8 @@ pub(super) struct Claim {
     pub(super) id: QueueId,
     /// Which, in ascending order.
     pub(super) nos: Vec<RecipientNo>,
+    /// For the attempt.
+    pub(super) ticket: Ticket,
 }
 
 /// What the dispatcher has to do.
@@ -39,53 +54,68 @@ pub(super) enum Step {
         /// How many items.
         limit: usize,
     },
+    /// Put the attempt off, if no host takes its message: end it with [`Ending::PutOff`]. Otherwise
+    /// say so with [`Lines::is_taking`].
+    PutOff(Ticket),
 }
 
-/// One entry for each destination with work.
+/// What the lines go by.
+#[derive(Clone, Debug)]
+pub(super) struct Rules {
+    /// How much at one time.
+    pub(super) bounds: Bounds,
+    /// How often.
+    pub(super) rates: DestinationRates,
+    /// Who gets nothing for a while.
+    pub(super) suspension: SuspensionPolicy,
+}
+
+/// One entry for each destination with work, and what is remembered of others.
 #[derive(Debug)]
 pub(super) struct Lines {
-    bounds: Bounds,
+    rules: Rules,
     lines: HashMap<Destination, Entry>,
-    /// Due, nothing under way; by turn.
-    fresh: BTreeMap<u64, Destination>,
-    /// Due, with something under way and room for more; by turn.
-    served: BTreeMap<u64, Destination>,
-    /// Not due yet.
-    sleeping: BTreeSet<(UnixMillis, Destination)>,
-    turns: u64,
+    remembered: Remembered,
+    /// Suspended destinations that are remembered no more.
+    forgotten: Vec<Destination>,
+    turns: Turns,
+    seeking: Seeking,
+    next_turn: u64,
+    next_attempt: u64,
     running: usize,
+    running_unproven: usize,
     reading: usize,
 }
 
-#[derive(Debug, Default)]
+#[derive(Debug)]
 struct Entry {
     line: Line,
+    standing: Standing,
     place: Place,
     /// Since when it waits for its turn, kept while it is being read.
     turn: Option<u64>,
 }
 
-/// In which of the lists a destination stands.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-enum Place {
-    #[default]
-    Nowhere,
-    Fresh(u64),
-    Served(u64),
-    Sleeping(UnixMillis),
+/// What can be done now.
+enum Turn<'a> {
+    Of(&'a Destination),
+    MakeRoom(Ticket),
 }
 
 impl Lines {
     /// No lines yet.
-    pub(super) fn new(bounds: Bounds) -> Lines {
+    pub(super) fn new(rules: Rules) -> Lines {
         Lines {
-            bounds,
+            remembered: Remembered::new(rules.bounds.remembered),
+            rules,
             lines: HashMap::new(),
-            fresh: BTreeMap::new(),
-            served: BTreeMap::new(),
-            sleeping: BTreeSet::new(),
-            turns: 0,
+            forgotten: Vec::new(),
+            turns: Turns::default(),
+            seeking: Seeking::default(),
+            next_turn: 0,
+            next_attempt: 0,
             running: 0,
+            running_unproven: 0,
             reading: 0,
         }
     }
@@ -97,38 +127,66 @@ impl Lines {
             id: item.id,
             no: item.no,
         };
-        let bounds = self.bounds;
-        self.entry(&item.destination).line.add(waiting, &bounds);
+        let level = match item.due <= now {
+            true => Level::NEWCOMER,
+            false => Level::BACKLOG,
+        };
+        let bounds = self.rules.bounds;
+        self.entry(&item.destination, level)
+            .line
+            .add(waiting, &bounds);
         self.settle(&item.destination, now);
     }
 
     /// The store has items of this destination, the earliest due at `due`.
     pub(super) fn more(&mut self, destination: &Destination, due: UnixMillis, now: UnixMillis) {
-        self.entry(destination).line.more(due);
+        self.entry(destination, Level::BACKLOG).line.more(due);
         self.settle(destination, now);
+    }
+
+    /// The store knows that this destination is suspended.
+    pub(super) fn suspend(
+        &mut self,
+        destination: &Destination,
+        suspension: Suspension,
+        now: UnixMillis,
+    ) {
+        self.entry(destination, Level::LAST)
+            .standing
+            .suspend(suspension);
+        self.settle(destination, now);
+    }
+
+    /// Somebody says that this destination will answer now.
+    pub(super) fn resume(&mut self, destination: &Destination, now: UnixMillis) -> Option<Change> {
+        let standing = &mut self.entry(destination, Level::NEWCOMER).standing;
+        let change = standing.resume().then_some(Change::Opened);
+        self.settle(destination, now);
+        change
+    }
+
+    /// Takes the suspended destinations without mail that are remembered no more.
+    pub(super) fn take_forgotten(&mut self) -> Vec<Destination> {
+        std::mem::take(&mut self.forgotten)
     }
 
     /// What to do next; ask until there is nothing.
     pub(super) fn next(&mut self, now: UnixMillis) -> Option<Step> {
         self.wake(now);
         loop {
-            let destination = self.whose_turn()?.clone();
-            let entry = self.lines.get_mut(&destination)?;
-            match entry.line.front(now, &self.bounds) {
-                Front::Claim => {
-                    let (first, nos) = entry.line.claim(&self.bounds)?;
-                    entry.turn = None;
-                    self.running += 1;
-                    self.settle(&destination, now);
-                    return Some(Step::Attempt(Claim {
-                        destination,
-                        due: first.due,
-                        id: first.id,
-                        nos,
-                    }));
+            let destination = match self.whose_turn(now)? {
+                Turn::Of(destination) => destination.clone(),
+                Turn::MakeRoom(ticket) => {
+                    self.seeking.leave(&ticket);
+                    return Some(Step::PutOff(ticket));
                 }
+            };
+            let bounds = self.rules.bounds;
+            let entry = self.lines.get_mut(&destination)?;
+            match entry.line.front(now, &bounds) {
+                Front::Claim => return self.claim(destination, now).map(Step::Attempt),
                 Front::Read(limit) => {
-                    if self.reading >= self.bounds.reads {
+                    if self.reading >= bounds.reads {
                         return None; // a read that ends brings us back
                     }
                     entry.line.begin_read(limit);
@@ -142,21 +200,84 @@ impl Lines {
         }
     }
 
+    fn claim(&mut self, destination: Destination, now: UnixMillis) -> Option<Claim> {
+        let bounds = self.rules.bounds;
+        let entry = self.lines.get_mut(&destination)?;
+        let (first, nos) = entry.line.claim(&bounds)?;
+        entry.turn = None;
+        let transactions = nos.len().div_ceil(bounds.transaction);
+        let transactions = u32::try_from(transactions).unwrap_or(u32::MAX);
+        entry.standing.begins(transactions, now);
+        let rank = entry.standing.rank();
+        let ticket = Ticket {
+            rank,
+            since: now,
+            no: self.next_attempt,
+        };
+        self.next_attempt += 1;
+        self.running += 1;
+        if let Rank::Unproven(_) = rank {
+            self.running_unproven += 1;
+        }
+        self.turns.went(rank);
+        self.seeking.begin(ticket);
+        self.settle(&destination, now);
+        Some(Claim {
+            destination,
+            due: first.due,
+            id: first.id,
+            nos,
+            ticket,
+        })
+    }
+
     /// When to ask [`Lines::next`] again if nothing is told before.
-    pub(super) fn wake_at(&self) -> Option<UnixMillis> {
-        self.sleeping.first().map(|(at, _)| *at)
+    pub(super) fn wake_at(&self, now: UnixMillis) -> Option<UnixMillis> {
+        let due = self.turns.first_asleep().map(|(at, _)| at);
+        let room = self.room(now).map(|(_, from)| from);
+        due.into_iter().chain(room).min()
+    }
+
+    /// A host takes the message of this attempt, whose destination need not wait for its end.
+    pub(super) fn is_taking(&mut self, claim: &Claim, now: UnixMillis) {
+        self.seeking.end(&claim.ticket);
+        if let Some(entry) = self.lines.get_mut(&claim.destination) {
+            entry.standing.is_taking();
+            self.settle(&claim.destination, now);
+        }
     }
 
     /// An attempt ended. What the store told before must have been added before, or recipients
     /// might be handed out again that are over.
-    pub(super) fn finish(&mut self, claim: &Claim, ending: Ending, now: UnixMillis) {
+    pub(super) fn finish(
+        &mut self,
+        claim: &Claim,
+        ending: Ending,
+        learned: &Learned,
+        now: UnixMillis,
+        jitter: Jitter,
+    ) -> Option<Change> {
         let Claim { due, id, .. } = *claim;
         let items = claim.nos.iter().map(|&no| Waiting { due, id, no });
-        let bounds = self.bounds;
+        let Rules {
+            bounds, suspension, ..
+        } = self.rules;
+        self.seeking.end(&claim.ticket);
         self.running -= 1;
-        let line = &mut self.entry(&claim.destination).line;
-        line.finish(items, ending, now, &bounds);
+        if let Rank::Unproven(_) = claim.ticket.rank {
+            self.running_unproven -= 1;
+        }
+        let entry = self.entry(&claim.destination, Level::BACKLOG);
+        entry.line.finish(items, ending, now, &bounds);
+        if ending == Ending::PutOff {
+            entry.standing.was_put_off(now.since(claim.ticket.since));
+        }
+        let limit = bounds.destination;
+        let change = entry
+            .standing
+            .learn(learned, limit, now, &suspension, jitter);
         self.settle(&claim.destination, now);
+        change
     }
 
     /// A read ended.
@@ -170,49 +291,79 @@ impl Lines {
             .iter()
             .map(|&DueItem { due, id, no, .. }| Waiting { due, id, no })
             .collect();
-        let bounds = self.bounds;
+        let bounds = self.rules.bounds;
         self.reading -= 1;
-        self.entry(destination).line.end_read(&items, &bounds);
+        let entry = self.entry(destination, Level::BACKLOG);
+        entry.line.end_read(&items, &bounds);
         self.settle(destination, now);
     }
 
     /// A read failed; the line pauses.
     pub(super) fn fail_read(&mut self, destination: &Destination, now: UnixMillis) {
         self.reading -= 1;
-        self.entry(destination).line.fail_read(now);
+        let entry = self.entry(destination, Level::BACKLOG);
+        entry.line.fail_read(now);
         self.settle(destination, now);
     }
 
-    fn entry(&mut self, destination: &Destination) -> &mut Entry {
+    /// A stranger comes in at `level`.
+    fn entry(&mut self, destination: &Destination, level: Level) -> &mut Entry {
         if !self.lines.contains_key(destination) {
-            self.lines.insert(destination.clone(), Entry::default());
+            let remembered = self.remembered.take(destination);
+            let standing = remembered
+                .unwrap_or_else(|| Standing::unknown(level, self.rules.rates.of(destination)));
+            let entry = Entry {
+                line: Line::default(),
+                standing,
+                place: Place::default(),
+                turn: None,
+            };
+            self.lines.insert(destination.clone(), entry);
         }
         self.lines
             .get_mut(destination)
-            .expect("it was put in on the line above")
+            .expect("it was put in on the lines above")
     }
 
-    /// Who goes next, if a slot is free for them. A read takes a slot too: it is for a claim.
-    fn whose_turn(&self) -> Option<&Destination> {
-        let free = self
-            .bounds
-            .total
-            .saturating_sub(self.running + self.reading);
+    /// Who goes next, or who has to make room for them. A read takes a slot too: it is for a claim.
+    fn whose_turn(&self, now: UnixMillis) -> Option<Turn<'_>> {
+        if let Some((ticket, from)) = self.room(now)
+            && from <= now
+        {
+            return Some(Turn::MakeRoom(ticket));
+        }
+        let free = self.free();
         if free == 0 {
             return None;
         }
-        let kept_for_fresh = self.bounds.total / 4;
-        self.fresh.values().next().or_else(|| {
-            self.served
-                .values()
-                .next()
-                .filter(|_| free > kept_for_fresh)
-        })
+        let bounds = &self.rules.bounds;
+        let unproven_may = self.running_unproven < bounds.unproven();
+        let served_may = free > bounds.kept_for_fresh();
+        self.turns.next(unproven_may, served_may).map(Turn::Of)
+    }
+
+    fn free(&self) -> usize {
+        let taken = self.running + self.reading;
+        self.rules.bounds.total.saturating_sub(taken)
+    }
+
+    /// Who has to make room for somebody who waits, and from when on.
+    fn room(&self, now: UnixMillis) -> Option<(Ticket, UnixMillis)> {
+        let leaving = self.seeking.leaving();
+        if self.running_unproven >= self.rules.bounds.unproven() {
+            // those before it are given the slots that will be free
+            let level = self.turns.unproven_after(leaving)?;
+            self.seeking.for_unproven(level, now)
+        } else if self.free() == 0 && self.turns.for_any_slot() > leaving {
+            self.seeking.for_any()
+        } else {
+            None
+        }
     }
 
     fn wake(&mut self, now: UnixMillis) {
-        while let Some((at, destination)) = self.sleeping.first()
-            && *at <= now
+        while let Some((at, destination)) = self.turns.first_asleep()
+            && at <= now
         {
             let destination = destination.clone();
             self.settle(&destination, now);
@@ -221,72 +372,56 @@ impl Lines {
 
     /// Puts a destination where it belongs after a change.
     fn settle(&mut self, destination: &Destination, now: UnixMillis) {
+        let bounds = self.rules.bounds;
         let Some(entry) = self.lines.get_mut(destination) else {
             return;
         };
         let running = entry.line.running();
-        let place = match entry.line.front(now, &self.bounds) {
+        let place = match entry.line.front(now, &bounds) {
             Front::Nothing => Place::Nowhere,
             Front::At(at) => Place::Sleeping(at),
-            Front::Claim | Front::Read(_) if running >= self.bounds.destination => Place::Nowhere,
+            Front::Claim | Front::Read(_)
+                if running >= entry.standing.allowed(bounds.destination) =>
+            {
+                Place::Nowhere
+            }
             Front::Claim | Front::Read(_) => {
-                let turn = *entry.turn.get_or_insert_with(|| {
-                    self.turns += 1;
-                    self.turns
-                });
-                match running {
-                    0 => Place::Fresh(turn),
-                    _ => Place::Served(turn),
+                if let Some(at) = entry.standing.waits_until(now) {
+                    Place::Sleeping(at)
+                } else {
+                    let turn = *entry.turn.get_or_insert_with(|| {
+                        self.next_turn += 1;
+                        self.next_turn
+                    });
+                    match (entry.standing.rank(), running) {
+                        (Rank::Unproven(level), _) => Place::Unproven(level, turn),
+                        (Rank::Proven, 0) => Place::Fresh(turn),
+                        (Rank::Proven, _) => Place::Served(turn),
+                    }
                 }
             }
         };
         // a turn is kept while the line is read, and lost when there is nothing to wait for
-        let waits = matches!(place, Place::Fresh(_) | Place::Served(_));
-        if !waits && !entry.line.is_being_read() {
+        if !place.has_turn() && !entry.line.is_being_read() {
             entry.turn = None;
         }
         let left = std::mem::replace(&mut entry.place, place);
         let over = entry.line.is_empty();
-        if left != place {
-            self.leave(left, destination);
-            self.enter(place, destination);
-        }
-        if over {
-            self.lines.remove(destination);
-        }
-    }
-    fn leave(&mut self, place: Place, destination: &Destination) {
-        match place {
-            Place::Nowhere => {}
-            Place::Fresh(turn) => {
-                self.fresh.remove(&turn);
-            }
-            Place::Served(turn) => {
-                self.served.remove(&turn);
-            }
-            Place::Sleeping(at) => {
-                self.sleeping.remove(&(at, destination.clone()));
-            }
-        }
-    }
-
-    fn enter(&mut self, place: Place, destination: &Destination) {
-        let destination = destination.clone();
-        match place {
-            Place::Nowhere => {}
-            Place::Fresh(turn) => {
-                self.fresh.insert(turn, destination);
-            }
-            Place::Served(turn) => {
-                self.served.insert(turn, destination);
-            }
-            Place::Sleeping(at) => {
-                self.sleeping.insert((at, destination));
-            }
+        self.turns.shift(destination, left, place);
+        if over
+            && let Some(entry) = self.lines.remove(destination)
+            && entry.standing.is_telling(now)
+            && let Some((forgotten, standing)) = self.remembered.put(destination, entry.standing)
+            && standing.is_suspended()
+        {
+            self.forgotten.push(forgotten);
         }
     }
 }
 
+#[cfg(test)]
+#[path = "lines_model_test.rs"]
+mod model;
 #[cfg(test)]
 #[path = "lines_test.rs"]
 mod tests;

@@ -6,23 +6,34 @@
 mod admission;
 mod backoff;
 mod bounds;
+mod concurrency;
+mod contact;
 mod custody;
 mod decided;
 mod delays;
 mod dispatcher;
+mod keeper;
 mod lifecycle;
 mod line;
 mod lines;
+mod patience;
 mod recorder;
+mod remembered;
 mod report_bound;
 mod reporting;
 #[cfg(test)]
 mod samples;
+mod seeking;
+mod standing;
+mod suspension;
 mod sweeper;
+mod token_bucket;
+mod turns;
 mod worker;
 
 pub use admission::admit;
 pub use backoff::{Jitter, RetryPolicy};
+pub use contact::Contact;
 pub use lifecycle::{Report, Verdict, after_attempt, delayed, overdue};
 
 use std::future::Future;
@@ -34,7 +45,8 @@ use tokio_util::sync::CancellationToken;
 
 use crate::config::{Config, Mode, QueueConfig};
 use crate::mail::limits::{
-    CLAIM_RECIPIENTS_MAX, LINE_READS_MAX, LINE_SET_ASIDE_MAX, LINE_WINDOW_ITEMS_MAX,
+    CLAIM_RECIPIENTS_MAX, DESTINATIONS_REMEMBERED_MAX, LINE_READS_MAX, LINE_SET_ASIDE_MAX,
+    LINE_WINDOW_ITEMS_MAX, TRANSACTION_RECIPIENTS_MAX,
 };
 use crate::mail::{Answer, Destination, Message, Recipient, RecipientNo, UnixMillis};
 use crate::observe::{Events, wall_clock};
@@ -44,8 +56,10 @@ use bounds::Bounds;
 use custody::Custody;
 use delays::Delays;
 use dispatcher::Dispatcher;
+use lines::Rules;
 use recorder::Recorder;
 use report_bound::ReportBound;
+use suspension::SuspensionPolicy;
 use sweeper::{Expiry, Sweeper};
 use worker::Worker;
 
@@ -65,6 +79,8 @@ pub struct Assignment {
     pub recipients: Vec<Recipient>,
     /// Which line they stood in.
     pub destination: Destination,
+    /// To be told how far the attempt has come.
+    pub contact: Contact,
 }
 
 /// What an attempt gave for each recipient of its [`Assignment`], in any order; one that is missing
@@ -89,8 +105,9 @@ pub enum Outcome {
 
 /// The way out, as the dispatcher sees it.
 pub trait Deliver: Send + Sync + 'static {
-    /// Makes one attempt, within a deadline of its own. Dropped midway, the message may have been
-    /// taken by the remote.
+    /// Makes one attempt, within a deadline of its own, and tells its [`Contact`] how far it has come.
+    /// Dropped midway, the message may have been taken by the remote; dropped before
+    /// [`Contact::taking`], it has not.
     fn deliver(&self, assignment: &Assignment) -> impl Future<Output = Outcomes> + Send;
 }
 
@@ -170,18 +187,19 @@ impl<D: Deliver> Queue<D> {
                     in_hand: Vec::new(),
                 }),
         };
+        let retry = RetryPolicy {
+            base: queue.retry_base,
+            cap: queue.retry_cap,
+            lifetime: queue.lifetime,
+            // The sweeper comes first: it tells of all recipients at once.
+            warn_after: queue.delay_warning.map(|after| after + 2 * period),
+        };
         let worker = Worker {
             store,
             deliver,
             recorder,
             custody,
-            retry: RetryPolicy {
-                base: queue.retry_base,
-                cap: queue.retry_cap,
-                lifetime: queue.lifetime,
-                // The sweeper comes first: it tells of all recipients at once.
-                warn_after: queue.delay_warning.map(|after| after + 2 * period),
-            },
+            retry,
             events,
             clock,
         };
@@ -193,11 +211,18 @@ impl<D: Deliver> Queue<D> {
             destination: queue.destination_concurrency.max(1),
             window: LINE_WINDOW_ITEMS_MAX,
             group: CLAIM_RECIPIENTS_MAX,
+            transaction: TRANSACTION_RECIPIENTS_MAX,
             reads: LINE_READS_MAX,
             set_aside: LINE_SET_ASIDE_MAX,
+            remembered: DESTINATIONS_REMEMBERED_MAX,
+        };
+        let rules = Rules {
+            bounds,
+            rates: queue.destination_rates.clone(),
+            suspension: SuspensionPolicy::of(&retry),
         };
         Queue {
-            dispatcher: delivers.then(|| Dispatcher::new(worker, bounds)),
+            dispatcher: delivers.then(|| Dispatcher::new(worker, rules)),
             sweeper,
         }
     }

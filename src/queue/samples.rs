@@ -1,8 +1,8 @@
 //! Messages and addresses for the tests of this room.
 
 use crate::mail::{
-    Address, BodyFacts, BodyKind, Client, Envelope, Message, QueueId, ReversePath, Spelling,
-    UnixMillis,
+    Address, Answer, BodyFacts, BodyKind, Client, EnhancedCode, Envelope, Message, QueueId, Reason,
+    ReversePath, Spelling, UnixMillis,
 };
 
 pub(super) fn address(text: &str) -> Address {
@@ -32,5 +32,16 @@ pub(super) fn message(arrival: UnixMillis, from: &str) -> Message {
             ends_in_line_end: true,
         },
         report_of: None,
+    }
+}
+
+/// What an attempt at a dead host gives.
+pub(super) fn trouble() -> Answer {
+    Answer {
+        remote: None,
+        status: EnhancedCode::temporary(4, 1),
+        reason: Reason::Connect,
+        reply: None,
+        detail: "connection refused".into(),
     }
 }

@@ -1,13 +1,14 @@
 //! What has to be done although nobody asks: expiry of what was not attempted to the end, removal of
 //! what was kept long enough, and making room in the database.
 
+use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use tokio_util::sync::CancellationToken;
 
 use crate::mail::limits::SWEEP_MESSAGES_MAX;
-use crate::mail::{QueueId, RecipientNo, UnixMillis};
+use crate::mail::{Answer, Destination, QueueId, RecipientNo, UnixMillis};
 use crate::observe::{Event, Events};
 use crate::store::{Loaded, Store};
 
@@ -152,14 +153,23 @@ impl Sweeper {
         else {
             return; // gone, or told by the store; the next sweep comes again
         };
-        let now = (self.clock)();
-        let expire = |before| {
-            let verdict = overdue(&message, &before, lifetime);
-            Decided::new(before, verdict, None, now)
-        };
-        let decided: Vec<Decided> = recipients.into_iter().map(expire).collect();
-        if decided.is_empty() {
+        if recipients.is_empty() {
             return;
+        }
+        let now = (self.clock)();
+        let mut decided = Vec::with_capacity(recipients.len());
+        let mut troubles = HashMap::new();
+        for before in recipients {
+            let destination = self.store.destination_of(before.address.domain());
+            let trouble = match troubles.get(&destination) {
+                Some(known) => known,
+                None => {
+                    let found = self.trouble_with(&destination).await;
+                    troubles.entry(destination).or_insert(found)
+                }
+            };
+            let verdict = overdue(&message, &before, trouble.as_ref(), lifetime);
+            decided.push(Decided::new(before, verdict, None, now));
         }
         let made = match self.recorder.record(&message, &decided).await {
             Ok(made) => made,
@@ -171,6 +181,13 @@ impl Sweeper {
                 recipient: &decided.after,
             });
         }
+    }
+
+    /// Why there was no attempt, if that was for a suspension.
+    async fn trouble_with(&self, destination: &Destination) -> Option<Answer> {
+        let suspension = self.store.suspension(destination).await;
+        // if it can't be read, the report says a little less
+        suspension.ok().flatten().map(|found| found.trouble)
     }
 
     /// Removes what was kept long enough. Without rests: it must keep up with what comes in.

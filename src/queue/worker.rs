@@ -7,6 +7,8 @@ use std::time::{Duration, Instant};
 
 use futures_util::FutureExt as _;
 
+use tokio_util::sync::CancellationToken;
+
 use crate::mail::{Answer, EnhancedCode, Message, Reason, Recipient, RecipientNo, UnixMillis};
 use crate::observe::{Event, Events};
 use crate::store::{Loaded, ReadError, Store};
@@ -16,7 +18,10 @@ use super::decided::Decided;
 use super::line::Ending;
 use super::lines::Claim;
 use super::recorder::{Recorder, Unrecorded};
-use super::{Assignment, Clock, Deliver, Jitter, Outcome, Outcomes, RetryPolicy, after_attempt};
+use super::standing::Learned;
+use super::{
+    Assignment, Clock, Contact, Deliver, Jitter, Outcome, Outcomes, RetryPolicy, after_attempt,
+};
 
 /// What an attempt needs. One for all of them.
 pub(super) struct Worker<D> {
@@ -29,22 +34,52 @@ pub(super) struct Worker<D> {
     pub(super) clock: Clock,
 }
 
+/// A claim on its way out.
+#[derive(Debug)]
+pub(super) struct Errand {
+    pub(super) claim: Claim,
+    pub(super) contact: Contact,
+    /// Others need the slot.
+    pub(super) put_off: CancellationToken,
+}
+
+/// How it ended, and what that shows about its destination.
+#[derive(Debug)]
+pub(super) struct Ended {
+    pub(super) ending: Ending,
+    pub(super) learned: Learned,
+}
+
+impl Ended {
+    /// Without anything learned.
+    pub(super) fn by(ending: Ending) -> Ended {
+        Ended {
+            ending,
+            learned: Learned::Nothing,
+        }
+    }
+}
+
 impl<D: Deliver> Worker<D> {
     /// Attempts a claim and records what came of it.
     ///
     /// If the future is dropped, the claim is given back by that; the remote may have the message.
-    pub(super) async fn attempt(&self, claim: &Claim) -> Ending {
+    pub(super) async fn attempt(&self, errand: &Errand) -> Ended {
+        let claim = &errand.claim;
         let Some(_in_hand) = self.custody.share(claim.id) else {
-            return Ending::GivenBack; // the sweeper is about to end it
+            return Ended::by(Ending::GivenBack); // the sweeper is about to end it
         };
-        let assignment = match self.load(claim).await {
+        let assignment = match self.load(errand).await {
             Ok(Some(assignment)) => assignment,
-            Ok(None) => return Ending::Done,
-            Err(ending) => return ending,
+            Ok(None) => return Ended::by(Ending::Done),
+            Err(ending) => return Ended::by(ending),
         };
         let began = Instant::now();
-        let outcomes = self.deliver(&assignment).await;
+        let Some(outcomes) = self.deliver_unless_put_off(&assignment, errand).await else {
+            return Ended::by(Ending::PutOff);
+        };
         let took = began.elapsed();
+        let learned = learned(&errand.contact, &outcomes);
         let Assignment {
             message,
             recipients,
@@ -63,15 +98,36 @@ impl<D: Deliver> Worker<D> {
         match self.recorder.record(&message, &decided).await {
             Ok(made) => {
                 self.tell(&message, &decided, &made, took, now);
-                Ending::Done
+                Ended {
+                    ending: Ending::Done,
+                    learned,
+                }
             }
-            Err(Unrecorded) => Ending::GivenBack,
+            Err(Unrecorded) => Ended::by(Ending::GivenBack),
+        }
+    }
+
+    /// `None`: put off. Nothing is recorded then: no host was given anything of the message.
+    async fn deliver_unless_put_off(
+        &self,
+        assignment: &Assignment,
+        errand: &Errand,
+    ) -> Option<Outcomes> {
+        let mut delivery = std::pin::pin!(self.deliver(assignment));
+        tokio::select! {
+            biased;
+            outcomes = &mut delivery => Some(outcomes),
+            () = errand.put_off.cancelled() => match errand.contact.is_made() {
+                true => Some(delivery.await),
+                false => None,
+            }
         }
     }
 
     /// What there is to do for a claim. Those that are over, or due at another time by now, are left
     /// out: a claim may be made of what was read a moment too early.
-    async fn load(&self, claim: &Claim) -> Result<Option<Assignment>, Ending> {
+    async fn load(&self, errand: &Errand) -> Result<Option<Assignment>, Ending> {
+        let claim = &errand.claim;
         let loaded = match self.store.load(claim.id, &claim.nos).await {
             Ok(loaded) => loaded,
             Err(ReadError::Damaged(_)) => return Err(Ending::SetAside), // told by the store
@@ -93,6 +149,7 @@ impl<D: Deliver> Worker<D> {
                     message,
                     recipients,
                     destination: claim.destination.clone(),
+                    contact: errand.contact.clone(),
                 })
             },
         ))
@@ -135,6 +192,21 @@ impl<D: Deliver> Worker<D> {
                 now,
             });
         }
+    }
+}
+
+/// What is final is an answer, whoever gave it: the next message will get the same at once. What is
+/// our own trouble says nothing about the destination.
+fn learned(contact: &Contact, outcomes: &Outcomes) -> Learned {
+    if contact.is_answered() {
+        return Learned::Answered;
+    }
+    match outcomes.first() {
+        Some((_, Outcome::Delivered { .. } | Outcome::Failed(_))) => Learned::Answered,
+        Some((_, Outcome::Deferred(answer))) if answer.reason != Reason::Policy => {
+            Learned::Missed(Box::new(answer.clone()))
+        }
+        Some((_, Outcome::Deferred(_))) | None => Learned::Nothing,
     }
 }
 

@@ -15,7 +15,7 @@ use tokio::sync::mpsc::error::TryRecvError;
 use tokio::sync::{mpsc, oneshot};
 
 use crate::mail::limits::{COMMIT_GROUP_BYTES_MAX, COMMIT_GROUP_MAX};
-use crate::mail::{QueueId, UnixMillis};
+use crate::mail::{Destination, QueueId, UnixMillis};
 use crate::observe::{Event, Events, wall_clock};
 
 use super::body_files::{BodyFiles, FileGuard};
@@ -25,6 +25,7 @@ use super::group::{Changed, Group, Prepared};
 use super::health::Health;
 use super::news::NewsBoard;
 use super::record::{self, CleanStop};
+use super::suspension::Kept;
 use super::{CommitError, DestinationOf, RecipientChange, disk_error_of_sled, key};
 
 /// Pause between attempts to open the database again.
@@ -44,6 +45,9 @@ pub(super) enum Work {
     /// Remove messages that were over before a time, at most so many.
     RemoveOver(UnixMillis, usize, Done<Removed>),
     MoveToFiles(Vec<(QueueId, FileGuard)>, Done<usize>),
+    KeepSuspensions(Vec<Kept>, Done<()>),
+    /// Lift a suspension; whether there was one.
+    Resume(Destination, Done<bool>),
     Close(Done<()>),
 }
 
@@ -66,6 +70,8 @@ impl Work {
             ),
             Work::RemoveOver(_, limit, _) => (*limit, 0),
             Work::MoveToFiles(moves, _) => (moves.len(), 0),
+            Work::KeepSuspensions(kept, _) => (kept.len(), 0),
+            Work::Resume(..) => (1, 0),
             Work::Close(_) => (COMMIT_GROUP_MAX, 0), // nothing comes behind it
         }
     }
@@ -97,7 +103,11 @@ impl Gathered {
                     self.has_files |= report.arrive();
                 }
             }
-            Work::RemoveOver(..) | Work::MoveToFiles(..) | Work::Close(_) => {}
+            Work::RemoveOver(..)
+            | Work::MoveToFiles(..)
+            | Work::KeepSuspensions(..)
+            | Work::Resume(..)
+            | Work::Close(_) => {}
         }
         self.work.push(work);
     }
@@ -109,6 +119,7 @@ enum Pending {
     Made(Done<Vec<bool>>, Vec<bool>),
     Removed(Done<Removed>, Removed),
     Moved(Done<usize>, usize),
+    Resumed(Done<bool>, bool),
 }
 
 impl Pending {
@@ -122,6 +133,7 @@ impl Pending {
             Pending::Made(done, made) => say(done, made, error),
             Pending::Removed(done, removed) => say(done, removed, error),
             Pending::Moved(done, count) => say(done, count, error),
+            Pending::Resumed(done, was) => say(done, was, error),
         }
     }
 }
@@ -231,6 +243,7 @@ impl Committer {
                     .for_each(FileGuard::keep);
                 self.counters.apply(&group.delta);
                 self.news.post(std::mem::take(&mut group.news));
+                self.news.post_resumed(std::mem::take(&mut group.resumed));
                 pending.into_iter().for_each(|one| one.tell(None));
             }
             Err(error) => {
@@ -297,6 +310,14 @@ impl Committer {
                     count += usize::from(group.move_to_file(trees, id, file)?);
                 }
                 pending.push(Pending::Moved(done, count));
+            }
+            Work::KeepSuspensions(kept, done) => {
+                kept.iter().for_each(|one| group.keep_suspension(one));
+                pending.push(Pending::Unit(done));
+            }
+            Work::Resume(destination, done) => {
+                let was = group.resume(trees, destination)?;
+                pending.push(Pending::Resumed(done, was));
             }
             Work::Close(_) => {
                 unreachable!("nothing is gathered behind a close, and run takes it off")

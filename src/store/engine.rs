@@ -26,6 +26,7 @@ pub(super) struct Trees {
     pub recipients: sled::Tree,
     pub due: sled::Tree,
     pub closing: sled::Tree,
+    pub destinations: sled::Tree,
 }
 
 /// sled gave up, by error or by panic.
@@ -57,6 +58,7 @@ impl Trees {
                 recipients: db.open_tree("recipients")?,
                 due: db.open_tree("due")?,
                 closing: db.open_tree("closing")?,
+                destinations: db.open_tree("destinations")?,
                 db,
             })
         }));

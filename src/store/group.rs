@@ -16,6 +16,7 @@ use super::counters::Delta;
 use super::engine::Trees;
 use super::intake::{FinishedBody, Octets};
 use super::record::{self, Place, StoredMessage};
+use super::suspension::Kept;
 use super::{DueItem, NewMessage, RecipientChange, key};
 
 /// A message made ready for the committer by whoever brings it, so that encoding is not done on
@@ -121,10 +122,13 @@ pub(super) struct Group {
     recipients: Batch,
     due: Batch,
     closing: Batch,
+    destinations: Batch,
     /// Recipients as this group leaves them.
     changed: HashMap<[u8; 20], Recipient>,
     pub delta: Delta,
     pub news: Vec<DueItem>,
+    /// Destinations whose suspension somebody lifts.
+    pub resumed: Vec<Destination>,
     /// Messages that this group adds.
     pub added: Vec<QueueId>,
     /// Files of messages that this group adds: durable already, but for the directories that they
@@ -267,6 +271,31 @@ impl Group {
         Ok(true)
     }
 
+    /// Remembers that a destination is suspended, or forgets it.
+    pub(super) fn keep_suspension(&mut self, (destination, suspension): &Kept) {
+        let key = destination.as_str().as_bytes();
+        match suspension {
+            Some(suspension) => self
+                .destinations
+                .insert(key, record::seal_suspension(key, suspension)),
+            None => self.destinations.remove(key),
+        }
+    }
+
+    /// Lifts a suspension; whether there was one. It is told in any case, since who works through
+    /// the queue may know of one that is not written down yet.
+    pub(super) fn resume(
+        &mut self,
+        trees: &Trees,
+        destination: Destination,
+    ) -> Result<bool, sled::Error> {
+        let key = destination.as_str().as_bytes();
+        let was = trees.destinations.contains_key(key)?;
+        self.destinations.remove(key);
+        self.resumed.push(destination);
+        Ok(was)
+    }
+
     /// Applies everything at once; it is durable after the flush that follows.
     pub(super) fn apply(&self, trees: &Trees) -> Result<(), sled::Error> {
         let all = (
@@ -275,15 +304,19 @@ impl Group {
             &trees.recipients,
             &trees.due,
             &trees.closing,
+            &trees.destinations,
         );
-        let applied = all.transaction(|(messages, bodies, recipients, due, closing)| {
-            messages.apply_batch(&self.messages)?;
-            bodies.apply_batch(&self.bodies)?;
-            recipients.apply_batch(&self.recipients)?;
-            due.apply_batch(&self.due)?;
-            closing.apply_batch(&self.closing)?;
-            Ok::<(), ConflictableTransactionError<std::convert::Infallible>>(())
-        });
+        let applied = all.transaction(
+            |(messages, bodies, recipients, due, closing, destinations)| {
+                messages.apply_batch(&self.messages)?;
+                bodies.apply_batch(&self.bodies)?;
+                recipients.apply_batch(&self.recipients)?;
+                due.apply_batch(&self.due)?;
+                closing.apply_batch(&self.closing)?;
+                destinations.apply_batch(&self.destinations)?;
+                Ok::<(), ConflictableTransactionError<std::convert::Infallible>>(())
+            },
+        );
         match applied {
             Ok(()) => Ok(()),
             Err(TransactionError::Storage(error)) => Err(error),

@@ -11,6 +11,7 @@ mod committer;
 mod counters;
 mod durable_flush;
 mod engine;
+mod fingerprint;
 mod group;
 mod health;
 mod intake;
@@ -23,6 +24,7 @@ mod read;
 mod record;
 mod recovery;
 mod retained;
+mod suspension;
 
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -42,6 +44,7 @@ pub use intake::{FinishedBody, Intake};
 pub use news::News;
 pub use open::OpenError;
 pub use read::BodyReader;
+pub use suspension::Suspension;
 
 use body_files::BodyFiles;
 use committer::{Committer, Done, Work};
@@ -304,6 +307,42 @@ impl Store {
     /// Every destination with work, with its earliest due time: by seeking, not by scanning.
     pub async fn destinations(&self) -> Result<Vec<(Destination, UnixMillis)>, ReadError> {
         read::on_reader(&self.0.engine, read::destinations).await
+    }
+
+    /// In which line mail for this domain waits.
+    #[must_use]
+    pub fn destination_of(&self, domain: &AddressDomain) -> Destination {
+        (self.0.destination_of)(domain)
+    }
+
+    /// Every destination that is suspended, in the order of names.
+    pub async fn suspensions(&self) -> Result<Vec<(Destination, Suspension)>, ReadError> {
+        read::on_reader(&self.0.engine, suspension::all).await
+    }
+
+    /// Whether this destination is suspended, and why.
+    pub async fn suspension(
+        &self,
+        destination: &Destination,
+    ) -> Result<Option<Suspension>, ReadError> {
+        let destination = destination.clone();
+        let one = move |trees: &Trees| suspension::one(trees, &destination);
+        read::on_reader(&self.0.engine, one).await
+    }
+
+    /// Remembers that destinations are suspended, over restarts; `None`: that one no more is.
+    pub async fn keep_suspensions(
+        &self,
+        kept: Vec<(Destination, Option<Suspension>)>,
+    ) -> Result<(), CommitError> {
+        self.ask(|done| Work::KeepSuspensions(kept, done)).await
+    }
+
+    /// Lifts the suspension of a destination: whoever works through the queue hears of it by
+    /// [`News`], and its mail is attempted at once. Whether it was suspended.
+    pub async fn resume(&self, destination: &Destination) -> Result<bool, CommitError> {
+        let destination = destination.clone();
+        self.ask(|done| Work::Resume(destination, done)).await
     }
 
     /// The first `limit` items in a destination's line, due or not, in order of time.

@@ -1,7 +1,7 @@
 //! What the committer has put in line, for the dispatcher to pick up. Bounded: beyond a number of
 //! items only the destinations are remembered, whose lines can be read.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::sync::{Mutex, PoisonError};
 
 use tokio::sync::Notify;
@@ -20,6 +20,8 @@ pub struct News {
     pub items: Vec<DueItem>,
     /// Destinations that got more than `items` had room for, each with its earliest new due time.
     pub more: Vec<(Destination, UnixMillis)>,
+    /// Destinations whose suspension somebody lifted.
+    pub resumed: Vec<Destination>,
 }
 
 #[derive(Default)]
@@ -32,6 +34,7 @@ pub(super) struct NewsBoard {
 struct Waiting {
     items: Vec<DueItem>,
     more: HashMap<Destination, UnixMillis>,
+    resumed: HashSet<Destination>,
 }
 
 impl NewsBoard {
@@ -52,16 +55,30 @@ impl NewsBoard {
         self.notify.notify_one();
     }
 
+    /// Bounded by the destinations with work: of others nobody has anything to lift.
+    pub(super) fn post_resumed(&self, destinations: Vec<Destination>) {
+        if destinations.is_empty() {
+            return;
+        }
+        self.lock().resumed.extend(destinations);
+        self.notify.notify_one();
+    }
+
     /// Ends once something was posted after the last time it ended. Cancel-safe.
     pub(super) async fn posted(&self) {
         self.notify.notified().await;
     }
 
     pub(super) fn take(&self) -> News {
-        let Waiting { items, more } = std::mem::take(&mut *self.lock());
+        let Waiting {
+            items,
+            more,
+            resumed,
+        } = std::mem::take(&mut *self.lock());
         News {
             items,
             more: more.into_iter().collect(),
+            resumed: resumed.into_iter().collect(),
         }
     }
 

@@ -294,6 +294,7 @@ impl QueueDirectory {
             &trees.recipients,
             &trees.due,
             &trees.closing,
+            &trees.destinations,
         ];
         let to = [
             &copy.meta,
@@ -302,6 +303,7 @@ impl QueueDirectory {
             &copy.recipients,
             &copy.due,
             &copy.closing,
+            &copy.destinations,
         ];
         for (from, to) in from.into_iter().zip(to) {
             for entry in from {

@@ -8,20 +8,21 @@ use std::path::Path;
 use sled::IVec;
 
 use crate::config::Mode;
-use crate::mail::{
-    AddressDomain, Destination, HeldBy, QueueId, Recipient, RecipientState, UnixMillis,
-};
+use crate::mail::{AddressDomain, Destination, HeldBy, QueueId, RecipientState, UnixMillis};
 use crate::observe::{Event, Events};
 
 use super::body_files::{BodyFiles, private_directory};
 use super::counters::{Counts, Delta};
 use super::engine::Trees;
+use super::fingerprint::Fingerprint;
 use super::group::{Group, due_item};
 use super::key;
 use super::record::{self, CleanStop, Place, StoredMessage};
 
 /// Changes that are applied at once while recovering.
 const BATCH: usize = 1_000;
+/// Places in line that are gathered and sorted before they are made, about 70 bytes each.
+const PLACES_BATCH: usize = 100_000;
 
 pub(super) struct Recovery<'a> {
     pub trees: &'a Trees,
@@ -43,25 +44,50 @@ struct Found {
     released: u64,
     damaged: u64,
     mended: Mended,
+    /// The places in line that there should be.
+    in_line: Fingerprint,
 }
 
 /// Changes that wait to be applied together: one by one they take several times as long.
 #[derive(Debug, Default)]
 struct Mended {
     recipients: sled::Batch,
-    due: sled::Batch,
-    count: usize,
+    recipients_count: usize,
+    due: Vec<Vec<u8>>,
 }
 
 impl Mended {
-    /// A recipient that was changed goes before its place in line: cut off between them, the next
-    /// start makes the place, since it finds no clean stop.
+    /// Applies what is much. A recipient that was changed goes before its place in line: cut off
+    /// between them, the next start makes the place, since it finds no clean stop.
+    fn apply_if_full(&mut self, trees: &Trees) -> Result<(), sled::Error> {
+        if self.recipients_count >= BATCH {
+            self.apply_recipients(trees)?;
+        }
+        if self.due.len() >= PLACES_BATCH {
+            self.apply(trees)?;
+        }
+        Ok(())
+    }
+
+    /// Applies everything. Places lie where their destinations do, not where the messages are; sorted,
+    /// those of many messages touch each page of the tree once.
     fn apply(&mut self, trees: &Trees) -> Result<(), sled::Error> {
-        let Mended {
-            recipients, due, ..
-        } = std::mem::take(self);
-        trees.recipients.apply_batch(recipients)?;
-        trees.due.apply_batch(due)
+        self.apply_recipients(trees)?;
+        let mut due = std::mem::take(&mut self.due);
+        due.sort_unstable();
+        for keys in due.chunks(BATCH) {
+            let mut batch = sled::Batch::default();
+            keys.iter().for_each(|key| batch.insert(&**key, &[]));
+            trees.due.apply_batch(batch)?;
+        }
+        Ok(())
+    }
+
+    fn apply_recipients(&mut self, trees: &Trees) -> Result<(), sled::Error> {
+        self.recipients_count = 0;
+        trees
+            .recipients
+            .apply_batch(std::mem::take(&mut self.recipients))
     }
 }
 
@@ -93,7 +119,10 @@ impl Recovery<'_> {
         let mut found = Found::default();
         self.messages(&mut found)?;
         self.orphaned_records(&mut found)?;
-        self.lines(&mut found)?;
+        if !found.in_line.is_of_the_same(&self.places(&found.in_line)?) {
+            self.missing_places(&mut found)?;
+            self.lines(&mut found)?;
+        }
         self.orphaned_files(&mut found);
         self.trees.db.flush()?;
         self.events.emit(&Event::Recovered {
@@ -121,9 +150,7 @@ impl Recovery<'_> {
                     found.damaged += 1;
                 }
             }
-            if found.mended.count >= BATCH {
-                found.mended.apply(self.trees)?;
-            }
+            found.mended.apply_if_full(self.trees)?;
         }
         found.mended.apply(self.trees)
     }
@@ -153,20 +180,26 @@ impl Recovery<'_> {
                 continue;
             };
             count += 1;
-            if self.mode == Mode::Deliver
-                && rcpt.state == (RecipientState::Held { by: HeldBy::Mode })
-            {
+            let released = self.mode == Mode::Deliver
+                && rcpt.state == (RecipientState::Held { by: HeldBy::Mode });
+            if released {
                 rcpt.state = RecipientState::Queued { due: self.now };
                 found
                     .mended
                     .recipients
                     .insert(&*key, record::seal_recipient(&key, &rcpt));
+                found.mended.recipients_count += 1;
                 found.released += 1;
             }
             open += u32::from(!rcpt.state.is_final());
             delta.recipient_added(rcpt.state.name());
-            let mended = self.stand_in_line(id, &rcpt, found)?;
-            found.lines_mended += u64::from(mended);
+            if let Some(item) = due_item(id, &rcpt, self.destination_of) {
+                let place = key::due(&item);
+                found.in_line.add(&place);
+                if released {
+                    found.mended.due.push(place);
+                }
+            }
         }
         if count != stored.recipients {
             let lost = stored.recipients.saturating_sub(count);
@@ -190,23 +223,35 @@ impl Recovery<'_> {
         Ok(())
     }
 
-    /// Whether the recipient's place in line had to be made.
-    fn stand_in_line(
-        &self,
-        id: QueueId,
-        rcpt: &Recipient,
-        found: &mut Found,
-    ) -> Result<bool, sled::Error> {
-        let Some(item) = due_item(id, rcpt, self.destination_of) else {
-            return Ok(false);
-        };
-        let key = key::due(&item);
-        if self.trees.due.contains_key(&key)? {
-            return Ok(false);
+    /// The places in line that there are. Almost always they are those that there should be, and
+    /// then none of them has to be looked up.
+    fn places(&self, should_be: &Fingerprint) -> Result<Fingerprint, sled::Error> {
+        let mut found = should_be.empty_like();
+        for key in self.trees.due.iter().keys() {
+            found.add(&key?);
         }
-        found.mended.due.insert(key, &[]);
-        found.mended.count += 1;
-        Ok(true)
+        Ok(found)
+    }
+
+    /// Places in line that there should be.
+    fn missing_places(&self, found: &mut Found) -> Result<(), sled::Error> {
+        for entry in &self.trees.recipients {
+            let (key, sealed) = entry?;
+            let Some((id, no)) = key::parse_recipient(&key) else {
+                continue;
+            };
+            let rcpt = record::open_recipient(&key, no, &sealed).ok();
+            let item = rcpt.and_then(|rcpt| due_item(id, &rcpt, self.destination_of));
+            let Some(place) = item.map(|item| key::due(&item)) else {
+                continue;
+            };
+            if !self.trees.due.contains_key(&place)? {
+                found.mended.due.push(place);
+                found.lines_mended += 1;
+                found.mended.apply_if_full(self.trees)?;
+            }
+        }
+        found.mended.apply(self.trees)
     }
 
     fn body_is_there(&self, stored: &StoredMessage) -> Result<bool, sled::Error> {

@@ -238,7 +238,7 @@ class Remote:
     with 421."""
 
     def __init__(self):
-        self.seen, self.lock, self.down = {}, threading.Lock(), False
+        self.seen, self.lock, self.down, self.transactions = {}, threading.Lock(), False, 0
         remote = self
 
         class Session(socketserver.StreamRequestHandler):
@@ -275,6 +275,7 @@ class Remote:
                 else:
                     return
                 with self.lock:
+                    self.transactions += 1
                     self.seen[name] = self.seen.get(name, 0) + 1
                 wfile.write(b"250 2.0.0 taken\r\n")
             elif verb == b"QUIT":

@@ -13,6 +13,7 @@ mod commands;
 mod custody;
 mod data;
 mod delays;
+mod dispatcher;
 mod dkim;
 mod dkim_keys;
 mod dns_forgery;

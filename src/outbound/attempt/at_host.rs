@@ -14,6 +14,7 @@ use crate::mail::limits::TRANSACTION_RECIPIENTS_MAX;
 use crate::mail::{Answer, EnhancedCode, Message, Reason, Recipient, Remote};
 use crate::message::Plan;
 use crate::observe::{Event, Events};
+use crate::queue::Contact;
 use crate::smtp::client::verdict::answer_of;
 use crate::smtp::client::{Settled, Transaction, Verdict};
 use crate::store::ReadError;
@@ -185,6 +186,7 @@ impl<B: Bodies> Attempt<'_, B> {
         let mut watched = Watched {
             events: &self.courier.events,
             message: self.message,
+            contact: self.contact,
             recipients: &self.open,
             remote: &remote,
             transaction: Some(Transaction::new(
@@ -224,6 +226,9 @@ impl<B: Bodies> Attempt<'_, B> {
             tell_re_encoded(&mut settled);
         }
         self.complaints.put_aside(&self.open, &mut settled, &remote);
+        if settled.iter().any(Option::is_some) {
+            self.contact.answered();
+        }
         self.settle(settled, offered.dsn);
 
         let trouble = match (carried, closed_by) {
@@ -258,6 +263,7 @@ impl<B: Bodies> Attempt<'_, B> {
 struct Watched<'a> {
     events: &'a Events,
     message: &'a Message,
+    contact: &'a Contact,
     /// At least those of the transaction, which come first.
     recipients: &'a [&'a Recipient],
     remote: &'a Remote,
@@ -272,7 +278,9 @@ impl Watched<'_> {
         bodies: &B,
     ) -> Result<(), CarryError> {
         match &mut self.transaction {
-            Some(transaction) => carry(wire, transaction, self.message, plan, bodies).await,
+            Some(transaction) => {
+                carry(wire, transaction, self.message, plan, bodies, self.contact).await
+            }
             None => Ok(()),
         }
     }

@@ -43,6 +43,7 @@ fn assignment(to: &[&str]) -> Assignment {
         Recipient::new(RecipientNo(no.try_into().unwrap()), address(text), due)
     };
     Assignment {
+        contact: Default::default(),
         message: Message {
             id: QueueId::new(UnixMillis(1), 1),
             arrival: UnixMillis(1),

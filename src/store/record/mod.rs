@@ -3,10 +3,12 @@
 //! `migrations/` so that older programs leave the queue alone. Versions that were ever written are
 //! read for ever.
 
+mod destination;
 mod message;
 mod recipient;
 mod security;
 
+pub(super) use destination::{open_suspension, seal_suspension};
 pub(super) use message::{Place, StoredMessage, open_message, seal_message};
 pub(super) use recipient::{open_recipient, seal_recipient};
 
@@ -126,6 +128,7 @@ mod tests {
         Recipient, RecipientNo, RecipientState, Remote, Reply, ReplyCode, Ret, ReversePath,
         Security, TlsFacts, UnixMillis,
     };
+    use crate::store::Suspension;
 
     fn stored() -> StoredMessage {
         StoredMessage {
@@ -221,7 +224,17 @@ mod tests {
         let rcpt = recipient();
         assert_eq!(
             open_recipient(b"k", RecipientNo(0), &seal_recipient(b"k", &rcpt)),
-            Ok(rcpt)
+            Ok(rcpt.clone())
+        );
+        let suspension = Suspension {
+            since: UnixMillis(1),
+            until: UnixMillis(2),
+            times: 3,
+            trouble: rcpt.last_answer.unwrap(),
+        };
+        assert_eq!(
+            open_suspension(b"k", &seal_suspension(b"k", &suspension)),
+            Ok(suspension)
         );
     }
 

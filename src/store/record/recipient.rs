@@ -35,7 +35,7 @@ enum StateV1 {
 }
 
 #[derive(Serialize, Deserialize)]
-struct AnswerV1 {
+pub(super) struct AnswerV1 {
     remote: Option<(String, SocketAddr)>,
     status: CodeV1,
     reason: ReasonV1,
@@ -268,7 +268,7 @@ pub(in crate::store) fn open_recipient(
     })
 }
 
-fn answer_record(answer: &Answer) -> AnswerV1 {
+pub(super) fn answer_record(answer: &Answer) -> AnswerV1 {
     AnswerV1 {
         remote: answer
             .remote
@@ -296,7 +296,7 @@ fn answer_record(answer: &Answer) -> AnswerV1 {
     }
 }
 
-fn answer(record: AnswerV1) -> Result<Answer, RecordError> {
+pub(super) fn answer(record: AnswerV1) -> Result<Answer, RecordError> {
     let reply = match record.reply {
         None => None,
         Some(ReplyV1 {
