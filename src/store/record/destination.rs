@@ -17,6 +17,7 @@ struct DestinationV1 {
     trouble: AnswerV1,
     /// Of the remote in the trouble.
     security: Option<SecurityV3>,
+    connected: bool,
 }
 
 pub(in crate::store) fn seal_suspension(key: &[u8], suspension: &Suspension) -> Vec<u8> {
@@ -28,6 +29,7 @@ pub(in crate::store) fn seal_suspension(key: &[u8], suspension: &Suspension) -> 
         times: suspension.times,
         trouble: answer_record(&suspension.trouble),
         security: security.map(security_record),
+        connected: remote.is_some_and(|remote| remote.connected),
     };
     seal(key, 1, &record)
 }
@@ -42,6 +44,7 @@ pub(in crate::store) fn open_suspension(
     };
     let mut trouble = answer(record.trouble)?;
     if let Some(remote) = &mut trouble.remote {
+        remote.connected = record.connected;
         remote.security = record.security.map(Security::from).map(Box::new);
     }
     Ok(Suspension {
