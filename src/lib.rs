@@ -15,7 +15,9 @@ pub mod queue; // the life of a queued recipient
 pub mod inbound; // listeners, access, sessions
 pub mod outbound; // routes, DNS, connections, attempts
 
-pub mod http; // health
+pub mod admin; // what the operator asks and gets told
+
+pub mod http; // health, and the control socket
 
 pub mod service; // builds, wires, runs and drains the relay
 

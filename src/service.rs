@@ -10,12 +10,13 @@ use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
-use crate::config::{Config, Mode, Warning};
+use crate::admin::Admin;
+use crate::config::{Config, LogConfig, LogFormat, Mode, Warning};
 use crate::http::{self, HealthCheck};
 use crate::inbound::{HostAddresses, HostLookup, Inbound, InboundSetupError, LookupError};
 use crate::mail::Domain;
 use crate::observe::{Event, Events, LogSetupError, start_log, wall_clock};
-use crate::outbound::{self, Dns, Found, Outbound, OutboundSetupError};
+use crate::outbound::{self, Dns, Found, Outbound, OutboundSetupError, Ways};
 use crate::queue::{Queue, Stop};
 use crate::store::{CommitError, OpenError, Store, StoreOptions};
 
@@ -99,6 +100,34 @@ fn runtime() -> io::Result<Runtime> {
         .build()
 }
 
+/// Asks `admin` something without a running relay: on a store that is opened for that, if there is a
+/// queue already, and closed again. Nothing is delivered meanwhile.
+pub fn ask_offline<T, F: Future<Output = T>>(
+    config: &Config,
+    question: impl FnOnce(Admin) -> F,
+) -> Result<T, ServiceError> {
+    rustix::process::umask(FileMode::RWXG | FileMode::RWXO);
+    let _log = start_log(&LogConfig {
+        filter: "warn".to_owned(),
+        format: LogFormat::Text,
+    })?;
+    let events = Events::default();
+    let store = match config.queue.path.join("db").exists() {
+        true => Some(open_store(config, &events)?),
+        false => None,
+    };
+    let runtime = runtime()?;
+    let answer: Result<T, OutboundSetupError> = runtime.block_on(async {
+        let ways = Ways::new(config, Dns::new(&config.delivery)?, events)?;
+        Ok(question(Admin::new(&config.delivery, store.clone(), ways)).await)
+    });
+    let closed = store.map_or(Ok(()), |store| runtime.block_on(store.close()));
+    runtime.shutdown_timeout(Duration::from_secs(1));
+    let answer = answer?;
+    closed.map_err(ServiceError::Close)?;
+    Ok(answer)
+}
+
 async fn serve(config: &Config, store: &Store, events: &Events) -> Result<(), ServiceError> {
     let mut signals = Signals::new()?;
     let outbound = Outbound::new(config, store.clone(), events.clone())?;
@@ -125,6 +154,16 @@ async fn serve(config: &Config, store: &Store, events: &Events) -> Result<(), Se
             accepting.clone(),
         ))
     });
+
+    let ways =
+        Ways::new(config, outbound.dns(), events.clone()).map_err(OutboundSetupError::from)?;
+    let admin = Admin::new(&config.delivery, Some(store.clone()), ways);
+    let control = tokio::spawn(http::serve_control(
+        config.control_socket.clone(),
+        admin,
+        events.clone(),
+        stop.claiming.clone(),
+    ));
 
     let ended = tokio::select! {
         signal = signals.next() => Ended::Signal(signal),
@@ -158,6 +197,8 @@ async fn serve(config: &Config, store: &Store, events: &Events) -> Result<(), Se
     if let Some(health) = health {
         health.abort();
     }
+    // It ends by itself soon after the stop began.
+    let _ = tokio::time::timeout(LAST_WORDS, control).await;
     outbound.close(LAST_WORDS).await;
     Ok(())
 }

@@ -5,12 +5,13 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 /// Rooms by floor, bottom up; a room imports only from floors below its own.
-const FLOORS: [&[&str]; 8] = [
+const FLOORS: [&[&str]; 9] = [
     &["mail"],
     &["smtp", "message", "config"],
     &["store", "observe"],
     &["queue"],
     &["inbound", "outbound"],
+    &["admin"],
     &["http"],
     &["service"],
     &["cli", "main", "lib"],

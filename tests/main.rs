@@ -2,6 +2,7 @@
 //! for each theme.
 
 mod crash;
+mod explain;
 mod fairness;
 mod house;
 mod interop;

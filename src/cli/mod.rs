@@ -2,7 +2,9 @@
 
 mod auth_hash;
 mod config_check;
+mod control;
 mod dkim;
+mod explain;
 
 use std::io::Write as _;
 use std::process::ExitCode;
@@ -13,8 +15,12 @@ use crate::config::{Config, Sources};
 use crate::service;
 
 use auth_hash::Kind;
+use control::CommandError;
 use dkim::check::Check;
 use dkim::generate::Generate;
+
+/// Exit status of a command that found nothing of what it was asked for.
+const NOTHING_MATCHED: u8 = 3;
 
 /// A crash-tolerant relay MTA.
 ///
@@ -34,6 +40,16 @@ enum Command {
     Config {
         #[command(subcommand)]
         command: ConfigCommand,
+    },
+    /// Say why mail is where it is, and where it would go now.
+    ///
+    /// Exit status 3: there is no such message.
+    Explain {
+        /// An address, a domain or a queue id.
+        subject: String,
+        /// Print JSON.
+        #[arg(long)]
+        json: bool,
     },
     /// Help with users who authenticate.
     Auth {
@@ -74,7 +90,8 @@ enum ConfigCommand {
     Check,
 }
 
-/// Does what the command line says. Exit status: 0 done, 1 failed, 2 wrong usage.
+/// Does what the command line says. Exit status: 0 done, 1 failed, 2 wrong usage, 3 nothing
+/// matched.
 #[must_use]
 pub fn main() -> ExitCode {
     let cli = Cli::parse();
@@ -84,6 +101,7 @@ pub fn main() -> ExitCode {
         Command::Config {
             command: ConfigCommand::Check,
         } => check(&sources),
+        Command::Explain { subject, json } => explain(&sources, &subject, json),
         Command::Auth {
             command: AuthCommand::Hash { scram },
         } => hash(scram),
@@ -110,6 +128,39 @@ fn serve(sources: &Sources) -> ExitCode {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
             complain(&format!("{error:#}"));
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn explain(sources: &Sources, subject: &str, json: bool) -> ExitCode {
+    let config = match Config::load(sources) {
+        Ok(loaded) => loaded.config,
+        Err(problems) => {
+            complain(&problems.to_string());
+            return ExitCode::FAILURE;
+        }
+    };
+    let explanation = match explain::explain(&config, subject) {
+        Ok(explanation) => explanation,
+        Err(CommandError::NotFound(what)) => {
+            complain(&what);
+            return ExitCode::from(NOTHING_MATCHED);
+        }
+        Err(CommandError::Failed(what)) => {
+            complain(&what);
+            return ExitCode::FAILURE;
+        }
+    };
+    let mut out = std::io::stdout().lock();
+    let printed = match json {
+        true => explain::print_json(&explanation, &mut out),
+        false => explain::print(&explanation, &mut out),
+    };
+    match printed {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            complain(&format!("standard output: {error}"));
             ExitCode::FAILURE
         }
     }

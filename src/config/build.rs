@@ -102,6 +102,7 @@ fn read(r: &mut Reader<'_>) -> Config {
         delivery: read_delivery(r),
         dkim: read_dkim(r),
         health: read_health(r),
+        control_socket: r.value(&table::SMTP_CONTROL_SOCKET),
         log: LogConfig {
             filter: r.value(&table::SMTP_LOG),
             format: r.value(&table::SMTP_LOG_FORMAT),
@@ -406,6 +407,7 @@ mod tests {
             ("SMTP_MODE", "sink"),
             ("SMTP_LOG", "debug"),
             ("SMTP_LOG_FORMAT", "json"),
+            ("SMTP_CONTROL_SOCKET", "/c"),
             ("SMTP_LISTEN_ADDRESSES", "127.0.0.1"),
             ("SMTP_PORT", "1"),
             ("SMTP_BANNER", "hello"),
@@ -557,6 +559,7 @@ mod tests {
             (secs(14), secs(15), secs(16))
         );
         assert_eq!(d.tls_ca_file, Some(PathBuf::from("/ca.pem")));
+        assert_eq!(c.control_socket, PathBuf::from("/c"));
         let keys = c.dkim.iter().map(|key| {
             let DkimKeyConfig {
                 domain,
@@ -589,6 +592,21 @@ mod tests {
     }
 
     #[test]
+    fn the_control_socket_is_in_the_runtime_directory_or_in_the_queue() {
+        let socket = |sources: Sources| examine(&sources).outcome.unwrap().control_socket;
+        let queue = [("SMTP_QUEUE_PATH", "/q")];
+        let default = PathBuf::from("./data/spool/control.sock");
+        assert_eq!(socket(Sources::of([])), default);
+        assert_eq!(socket(Sources::of(queue)), PathBuf::from("/q/control.sock"));
+        let mut sources = Sources::of(queue);
+        sources.runtime_directory = Some("/run/gopherpost".to_owned());
+        assert_eq!(
+            socket(sources),
+            PathBuf::from("/run/gopherpost/control.sock")
+        );
+    }
+
+    #[test]
     fn all_problems_are_listed_at_once() {
         check_problems(
             &[
@@ -613,6 +631,7 @@ mod tests {
         let given = table::ALL.iter().map(|about| (about.name, "\u{1}\n\u{1}"));
         let examined = examine(&Sources::of(given));
         let paths = [
+            "SMTP_CONTROL_SOCKET",
             "SMTP_QUEUE_PATH",
             "SMTP_TLS_CA_FILE",
             "SMTP_TLS_CERT",

@@ -6,7 +6,7 @@ use super::problem::{Problem, Warning, cut, one_line};
 use super::refusal::Refusal;
 use super::secret::MASK;
 use super::sources::{Origin, Sources};
-use super::table::WORKERS_MAX;
+use super::table::{SMTP_QUEUE_PATH, WORKERS_MAX};
 use super::variable::{About, DefaultValue, Variable};
 
 /// A variable and what is in force for it, as it may be printed.
@@ -141,10 +141,21 @@ impl<'a> Reader<'a> {
         match default {
             DefaultValue::Text(text) => text.to_owned(),
             DefaultValue::HostName => self.sources.host_name.clone(),
+            DefaultValue::ControlSocket => self.control_socket(),
             DefaultValue::LogicalCpus => {
                 self.sources.logical_cpus.clamp(1, WORKERS_MAX).to_string()
             }
         }
+    }
+
+    fn control_socket(&self) -> String {
+        let queue = || {
+            self.find(&SMTP_QUEUE_PATH.about)
+                .ok()
+                .map(|found| found.text)
+        };
+        let directory = self.sources.runtime_directory.clone().or_else(queue);
+        format!("{}/control.sock", directory.unwrap_or_default())
     }
 
     fn note(&mut self, about: &About, shown: &str, origin: Origin) {
@@ -195,6 +206,7 @@ fn stand_in(default: DefaultValue) -> &'static str {
     match default {
         DefaultValue::Text(text) => text,
         DefaultValue::HostName => "localhost",
+        DefaultValue::ControlSocket => "control.sock",
         DefaultValue::LogicalCpus => "1",
     }
 }

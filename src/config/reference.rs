@@ -31,7 +31,9 @@ pub fn env_example() -> String {
             write_wrapped(&mut text, &format!("Expected: {}.", about.expected));
             let value = match about.default {
                 DefaultValue::Text(value) => quoted(value),
-                DefaultValue::HostName | DefaultValue::LogicalCpus => {
+                DefaultValue::HostName
+                | DefaultValue::ControlSocket
+                | DefaultValue::LogicalCpus => {
                     let words = default_in_words(about.default);
                     write_wrapped(&mut text, &format!("Default: {words}."));
                     String::new()
@@ -91,9 +93,9 @@ Every other mistake stops the start.
             let default = match about.default {
                 DefaultValue::Text("") => String::new(),
                 DefaultValue::Text(value) => format!("`{value}`"),
-                DefaultValue::HostName | DefaultValue::LogicalCpus => {
-                    default_in_words(about.default).to_owned()
-                }
+                DefaultValue::HostName
+                | DefaultValue::ControlSocket
+                | DefaultValue::LogicalCpus => default_in_words(about.default).to_owned(),
             };
             write_line(
                 &mut text,
@@ -116,6 +118,9 @@ fn default_in_words(default: DefaultValue) -> &'static str {
     match default {
         DefaultValue::Text(text) => text,
         DefaultValue::HostName => "the system's host name",
+        DefaultValue::ControlSocket => {
+            "control.sock in $RUNTIME_DIRECTORY, else in the queue's directory"
+        }
         DefaultValue::LogicalCpus => "the number of logical CPUs",
     }
 }

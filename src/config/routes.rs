@@ -34,12 +34,27 @@ impl Routes {
         if let Some(via) = self.exactly.get(domain) {
             return Some(via);
         }
+        self.parent_of(domain).map(|(_, via)| via)
+    }
+
+    /// The pattern of the item that decides for `domain`.
+    #[must_use]
+    pub fn item_for(&self, domain: &Domain) -> Option<String> {
+        if self.exactly.contains_key(domain) {
+            return Some(domain.to_string());
+        }
+        self.parent_of(domain)
+            .map(|(parent, _)| format!("*.{parent}"))
+    }
+
+    fn parent_of(&self, domain: &Domain) -> Option<(&Domain, &Via)> {
         let mut below = domain.as_str();
         while let Some((_, parent)) = below.split_once('.') {
             // What is left of a name behind a dot is a name.
-            let via = Domain::parse(parent).ok().and_then(|p| self.below.get(&p));
-            if via.is_some() {
-                return via;
+            let parent_domain = Domain::parse(parent).ok();
+            let item = parent_domain.and_then(|parent| self.below.get_key_value(&parent));
+            if item.is_some() {
+                return item;
             }
             below = parent;
         }

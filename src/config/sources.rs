@@ -11,6 +11,8 @@ use super::problem::{Problem, Warning};
 
 /// Every variable of ours begins so.
 const PREFIX: &str = "SMTP_";
+/// Of systemd's `RuntimeDirectory=`.
+const RUNTIME_DIRECTORY: &str = "RUNTIME_DIRECTORY";
 /// In the working directory.
 const DOTENV: &str = ".env";
 /// Longest `.env` or secret that is read, in bytes.
@@ -21,6 +23,8 @@ pub struct Sources {
     pub(super) given: BTreeMap<String, Given>,
     pub(super) host_name: String,
     pub(super) logical_cpus: usize,
+    /// Of systemd's `RuntimeDirectory=`.
+    pub(super) runtime_directory: Option<String>,
     pub(super) read_file: ReadFile,
     /// What went wrong while the sources were gathered.
     pub(super) problems: Vec<Problem>,
@@ -87,6 +91,7 @@ impl Sources {
             given: BTreeMap::new(),
             host_name: "localhost".to_owned(),
             logical_cpus: 2,
+            runtime_directory: None,
             read_file: Box::new(|_| Err(io::ErrorKind::NotFound.into())),
             problems: Vec::new(),
             warnings: Vec::new(),
@@ -99,9 +104,15 @@ impl Sources {
 
     fn add_environment(&mut self, variables: impl Iterator<Item = (OsString, OsString)>) {
         for (name, value) in variables {
-            let Some(name) = name.to_str().filter(|name| name.starts_with(PREFIX)) else {
+            let Some(name) = name.to_str() else {
                 continue;
             };
+            if name == RUNTIME_DIRECTORY {
+                self.runtime_directory = value.to_str().and_then(first_directory);
+            }
+            if !name.starts_with(PREFIX) {
+                continue;
+            }
             match value.into_string() {
                 Ok(value) => self.add(name, &value, Origin::Environment),
                 Err(_) => self
@@ -148,6 +159,12 @@ impl Sources {
             origin,
         });
     }
+}
+
+/// systemd gives several directories with colons between them; the first is ours.
+fn first_directory(given: &str) -> Option<String> {
+    let first = given.split(':').next()?;
+    (!first.is_empty()).then(|| first.to_owned())
 }
 
 fn read_bounded(path: &Path) -> io::Result<String> {

@@ -27,7 +27,7 @@ use super::sender_domain::SenderDomain;
 use super::tls_policy::{TlsPolicy, tls_policy};
 use super::typed::{LogFormat, Mode, RelayHost};
 use super::value::{self, list, optional, port};
-use super::variable::DefaultValue::{HostName, LogicalCpus, Text};
+use super::variable::DefaultValue::{ControlSocket, HostName, LogicalCpus, Text};
 use super::variable::{About, Section, Variable};
 
 const KIB: u64 = 1 << 10;
@@ -561,6 +561,12 @@ variables! {
             meaning: "Whether health is served nowhere.",
             parse: value::boolean,
         }
+        SMTP_CONTROL_SOCKET: PathBuf {
+            default: ControlSocket,
+            expected: "the path of a Unix socket, of at most 107 bytes",
+            meaning: "Where the running relay answers gopherpost's other commands: its owner and its group, mode 0660.",
+            parse: value::path,
+        }
     }
 
     Log {
@@ -580,11 +586,7 @@ variables! {
 }
 
 /// Names that a later version brings. They are reserved, so that setting one is told as what it is.
-pub(super) static LATER: &[&str] = &[
-    "SMTP_DEBUG",
-    "SMTP_HEALTH_ALLOW_NETWORKS",
-    "SMTP_CONTROL_SOCKET",
-];
+pub(super) static LATER: &[&str] = &["SMTP_DEBUG", "SMTP_HEALTH_ALLOW_NETWORKS"];
 
 #[cfg(test)]
 mod tests {

@@ -29,6 +29,8 @@ pub struct Config {
     pub log: LogConfig,
     /// Where health is served; `None`: nowhere.
     pub health: Option<SocketAddr>,
+    /// `SMTP_CONTROL_SOCKET`: where other commands reach the running relay.
+    pub control_socket: PathBuf,
     /// Listeners and sessions.
     pub smtpd: SmtpdConfig,
     /// TLS towards clients; `None`: they are offered none.

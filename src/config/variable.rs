@@ -30,6 +30,8 @@ pub(super) enum DefaultValue {
     Text(&'static str),
     /// The system's host name.
     HostName,
+    /// `control.sock` in `$RUNTIME_DIRECTORY`, else in the queue's directory.
+    ControlSocket,
     /// The number of logical CPUs, up to [`super::table::WORKERS_MAX`].
     LogicalCpus,
 }

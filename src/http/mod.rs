@@ -1,5 +1,9 @@
-//! Health over HTTP: `/healthz` answers `OK` while mail can be taken. Mail goes on without this
-//! room: a port that can't be bound is told and no more.
+//! HTTP: `/healthz` answers `OK` while mail can be taken; the control socket answers the operator's
+//! commands. Mail goes on without this room: a port that can't be bound is told and no more.
+
+mod control;
+
+pub use control::{Complaint, EXPLAIN, serve_control};
 
 use std::net::SocketAddr;
 use std::sync::Arc;

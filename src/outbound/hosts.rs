@@ -36,7 +36,7 @@ pub(super) struct Hosts {
 pub(super) struct Host {
     pub(super) name: HostName,
     /// Of its MX record; all others have 0.
-    preference: u16,
+    pub(super) preference: u16,
 }
 
 impl Hosts {

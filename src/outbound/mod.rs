@@ -34,6 +34,7 @@ mod shelf;
 mod tally;
 mod target;
 mod tls;
+mod way;
 mod wire;
 
 pub use dialer::SourceError;
@@ -41,6 +42,7 @@ pub use dns::{Dns, DnsSetupError};
 pub use mx::Found;
 pub use route::{destination_of, routing_fingerprint};
 pub use tls::TlsSetupError;
+pub use way::{Way, WayHost, Ways};
 
 use std::sync::Arc;
 use std::time::Duration;

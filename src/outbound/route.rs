@@ -85,7 +85,7 @@ pub fn routing_fingerprint(config: &DeliveryConfig) -> String {
 }
 
 /// `smtp://host:port`, or the same with `smtps://`
-fn relay_url(relay: &RelayHost) -> String {
+pub(super) fn relay_url(relay: &RelayHost) -> String {
     let scheme = match relay.scheme {
         RelayScheme::Smtp => "smtp",
         RelayScheme::Smtps => "smtps",

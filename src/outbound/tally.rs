@@ -18,6 +18,19 @@ pub(super) enum Trouble {
     Ourselves(Answer),
 }
 
+impl Trouble {
+    /// What there is to say about it.
+    #[must_use]
+    pub(super) fn answer(&self) -> &Answer {
+        match self {
+            Trouble::Passing(answer)
+            | Trouble::Refused(answer)
+            | Trouble::NoAddress(answer)
+            | Trouble::Ourselves(answer) => answer,
+        }
+    }
+}
+
 /// Troubles so far.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Tally {

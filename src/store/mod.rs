@@ -155,12 +155,12 @@ pub struct DueItem {
     pub no: RecipientNo,
 }
 
-/// What is needed for an attempt.
+/// A message as it stands in the store.
 #[derive(Debug)]
 pub struct Loaded {
     /// The message.
     pub message: Message,
-    /// Those of the recipients asked for that are still in line.
+    /// Those of the recipients that were asked for.
     pub recipients: Vec<Recipient>,
 }
 
@@ -369,6 +369,12 @@ impl Store {
             read::on_reader(&self.0.engine, move |trees| read::load(trees, id, &nos)).await,
             id,
         )
+    }
+
+    /// A message with all its recipients, whatever became of them; `None` if it is gone.
+    pub async fn entry(&self, id: QueueId) -> Result<Option<Loaded>, ReadError> {
+        let read = move |trees: &Trees| read::entry(trees, id);
+        self.told(read::on_reader(&self.0.engine, read).await, id)
     }
 
     /// Opens the octets below the added header.

@@ -79,6 +79,16 @@ pub(super) fn load(
     }))
 }
 
+pub(super) fn entry(trees: &Trees, id: QueueId) -> Result<Option<Loaded>, ReadError> {
+    let Some(stored) = message(trees, id)? else {
+        return Ok(None);
+    };
+    Ok(Some(Loaded {
+        message: stored.message,
+        recipients: recipients(trees, id)?,
+    }))
+}
+
 pub(super) fn arrived_before(
     trees: &Trees,
     before: UnixMillis,

@@ -1,0 +1,91 @@
+//! Why mail is where it is, as it goes over the control socket and is printed by `--json`. Times are
+//! RFC 3339, UTC.
+
+use serde::{Deserialize, Serialize};
+
+/// All about one address or one message.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Explanation {
+    /// What was asked for, as it was understood.
+    pub asked: String,
+    /// The message, if a queue id was asked for.
+    pub message: Option<ExplainedMessage>,
+    /// The ways that mail would take now, one for each domain concerned.
+    pub ways: Vec<ExplainedWay>,
+    /// The recipients concerned that are in the queue or still kept, oldest message first.
+    pub recipients: Vec<ExplainedRecipient>,
+    /// What this explanation leaves out, if anything.
+    pub left_out: Option<String>,
+}
+
+/// One message.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ExplainedMessage {
+    /// Its queue id.
+    pub id: String,
+    /// Reverse-path, without angle brackets; empty for reports.
+    pub from: String,
+    /// When we took it.
+    pub arrived: String,
+    /// Octets.
+    pub size: u64,
+    /// Who brought it.
+    pub client: String,
+}
+
+/// The way of mail for one domain.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ExplainedWay {
+    /// Domain or address literal behind the `@`.
+    pub domain: String,
+    /// In which line its mail waits.
+    pub destination: String,
+    /// Where it goes.
+    pub route: String,
+    /// What decided that.
+    pub route_rule: String,
+    /// How much TLS its connections need.
+    pub tls: String,
+    /// What decided that.
+    pub tls_rule: String,
+    /// The hosts in the order in which they are tried; equals in random order each time.
+    pub hosts: Vec<ExplainedHost>,
+    /// What would become of mail without any connection, if that is so.
+    pub settled: Option<String>,
+    /// Since when and until when no connection is tried, if the destination is suspended.
+    pub suspended: Option<String>,
+}
+
+/// One host.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ExplainedHost {
+    /// Of its MX record.
+    pub preference: Option<u16>,
+    /// Its name.
+    pub host: String,
+    /// What would be dialled, with the port, in this order.
+    pub addresses: Vec<String>,
+    /// Why it would not be.
+    pub trouble: Option<String>,
+}
+
+/// One recipient. The fields are those of `gopherpost queue list`, and `why`.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[expect(missing_docs, reason = "the names are those of queue list, and say it")]
+pub struct ExplainedRecipient {
+    pub id: String,
+    pub from: String,
+    pub to: String,
+    pub destination: String,
+    pub state: String,
+    pub attempts: u32,
+    pub arrived: String,
+    pub next_attempt: Option<String>,
+    pub last_attempt: Option<String>,
+    pub last_reply: Option<String>,
+    pub remote: Option<String>,
+    pub size: u64,
+    pub age_seconds: u64,
+    /// What it waits for, or how it ended, in a sentence.
+    pub why: String,
+}
