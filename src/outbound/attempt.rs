@@ -15,7 +15,7 @@ use crate::observe::Events;
 use crate::queue::{Assignment, Contact, Outcome, Outcomes};
 use crate::smtp::client::{Settled, Verdict};
 
-use super::carry::Bodies;
+use super::bodies::Bodies;
 use super::complaints::Complaints;
 use super::connection::Caller;
 use super::hosts::{Finder, Host, Hosts};

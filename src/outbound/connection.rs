@@ -13,7 +13,8 @@ use crate::smtp::client::{Extensions, Meaning, Phase, RemoteReply, meaning};
 
 use super::connection_error::ConnectionError;
 use super::dialer::Dialer;
-use super::login::{LoginAlarm, LoginFault, log_in};
+use super::login::{LoginAlarm, log_in};
+use super::login_fault::LoginFault;
 use super::policy::AfterHello;
 use super::target::{Opening, Target, Terms};
 use super::tls::TlsClient;

@@ -7,7 +7,7 @@ use std::sync::Arc;
 use crate::mail::{Answer, Domain, EnhancedCode, Reason, Remote, Reply, ReplyClass};
 use crate::smtp::client::{Phase, ProtocolFault};
 
-use super::login::LoginFault;
+use super::login_fault::LoginFault;
 use super::policy::Obstacle;
 use super::tally::Trouble;
 use super::target::Terms;

@@ -6,7 +6,7 @@ use crate::message::{Obstacle, Plan, Rewriter, Survey, header_section};
 use crate::smtp::client::{Extensions, Facts};
 use crate::store::ReadError;
 
-use super::carry::{Bodies, Pieces};
+use super::bodies::{Bodies, Pieces};
 
 /// A form.
 #[derive(Debug)]

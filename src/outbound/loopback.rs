@@ -14,7 +14,7 @@ use tokio_rustls::TlsAcceptor;
 use crate::mail::Message;
 use crate::store::ReadError;
 
-use super::carry::{Bodies, Pieces};
+use super::bodies::{Bodies, Pieces};
 use super::wire::Duplex;
 
 /// What a name server says to one question.

@@ -11,6 +11,7 @@
 
 mod any_certificate;
 mod attempt;
+mod bodies;
 mod carry;
 mod complaints;
 mod connection;
@@ -21,6 +22,7 @@ mod form;
 mod hosts;
 mod ipv6_complaint;
 mod login;
+mod login_fault;
 #[cfg(test)]
 mod loopback;
 mod mx;

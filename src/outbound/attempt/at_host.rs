@@ -19,7 +19,8 @@ use crate::smtp::client::verdict::answer_of;
 use crate::smtp::client::{Settled, Transaction, Verdict};
 use crate::store::ReadError;
 
-use super::super::carry::{Bodies, CarryError, carry};
+use super::super::bodies::Bodies;
+use super::super::carry::{CarryError, carry};
 use super::super::connection::Connection;
 use super::super::connection_error::ConnectionError;
 use super::super::form::{RE_ENCODED, form_for};
