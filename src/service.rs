@@ -81,7 +81,6 @@ fn open_store(config: &Config, events: &Events) -> Result<Store, OpenError> {
         path: config.queue.path.clone(),
         destination_of: Arc::new(outbound::destination_of(&config.delivery)),
         routing_fingerprint: outbound::routing_fingerprint(&config.delivery),
-        mode: config.mode,
         min_free_space: config.queue.min_free_space,
         events: events.clone(),
         now: wall_clock(),

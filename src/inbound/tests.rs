@@ -11,7 +11,7 @@ use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
 
 use super::*;
-use crate::config::{Mode, Sources};
+use crate::config::Sources;
 use crate::mail::{Destination, Domain, UnixMillis};
 use crate::observe::wall_clock;
 use crate::store::StoreOptions;
@@ -54,7 +54,6 @@ impl Relay {
             path: spool.path().join("spool"),
             destination_of: Arc::new(Destination::of_domain),
             routing_fingerprint: "mx".into(),
-            mode: Mode::Deliver,
             min_free_space: 0,
             events: Events::default(),
             now: wall_clock(),

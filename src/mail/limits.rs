@@ -143,6 +143,8 @@ pub const CLAIM_RECIPIENTS_MAX: usize = 1_000;
 pub const LINE_READS_MAX: usize = 16;
 /// Damaged items of one line that are kept aside in memory, so that they don't come again.
 pub const LINE_SET_ASIDE_MAX: usize = 1_000;
+/// Held recipients that are released in one step, but for those of one message, which go together.
+pub const RELEASE_RECIPIENTS_MAX: usize = 500;
 /// Messages that the sweeper handles in one step.
 pub const SWEEP_MESSAGES_MAX: usize = 500;
 /// Messages that the sweeper looks at in one step, to see whether anything is in line.

@@ -163,9 +163,10 @@ pub enum Event<'a> {
         messages: u64,
         orphans: u64,
         lines_mended: u64,
-        released: u64,
         damaged: u64,
     },
+    /// What a mode had held went into line; `held` still are, such as by the operator.
+    Released { recipients: u64, held: u64 },
     /// A destination could not be asked for its work.
     DestinationTrouble {
         destination: &'a Destination,

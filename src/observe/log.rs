@@ -120,6 +120,7 @@ pub(super) fn write(event: &Event<'_>) {
         Event::Quarantined { .. }
         | Event::Migrated { .. }
         | Event::Recovered { .. }
+        | Event::Released { .. }
         | Event::DestinationTrouble { .. }
         | Event::Suspended { .. }
         | Event::Opened { .. } => of_store(event),
@@ -349,12 +350,14 @@ fn of_store(event: &Event<'_>) {
             messages,
             orphans,
             lines_mended,
-            released,
             damaged,
         } => info!(
             event = "recovered",
-            messages, orphans, lines_mended, released, damaged, "queue checked"
+            messages, orphans, lines_mended, damaged, "queue checked"
         ),
+        Event::Released { recipients, held } => {
+            info!(event = "released", recipients, held, "held mail is in line")
+        }
         Event::DestinationTrouble { destination, error } => {
             warn!(event = "destination_trouble", %destination, error, "work of a destination can't be read now");
         }

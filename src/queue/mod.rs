@@ -18,6 +18,7 @@ mod line;
 mod lines;
 mod patience;
 mod recorder;
+mod releaser;
 mod remembered;
 mod report_bound;
 mod reporting;
@@ -58,6 +59,7 @@ use delays::Delays;
 use dispatcher::Dispatcher;
 use lines::Rules;
 use recorder::Recorder;
+use releaser::Releaser;
 use report_bound::ReportBound;
 use suspension::SuspensionPolicy;
 use sweeper::{Expiry, Sweeper};
@@ -126,6 +128,7 @@ pub struct Stop {
 /// Everything that happens to mail between its acceptance and its end.
 pub struct Queue<D> {
     dispatcher: Option<Dispatcher<D>>,
+    releaser: Option<Releaser>,
     sweeper: Sweeper,
 }
 
@@ -194,6 +197,11 @@ impl<D: Deliver> Queue<D> {
             // The sweeper comes first: it tells of all recipients at once.
             warn_after: queue.delay_warning.map(|after| after + 2 * period),
         };
+        let releaser = delivers.then(|| Releaser {
+            store: store.clone(),
+            events: events.clone(),
+            due: clock(),
+        });
         let worker = Worker {
             store,
             deliver,
@@ -223,6 +231,7 @@ impl<D: Deliver> Queue<D> {
         };
         Queue {
             dispatcher: delivers.then(|| Dispatcher::new(worker, rules)),
+            releaser,
             sweeper,
         }
     }
@@ -234,6 +243,9 @@ impl<D: Deliver> Queue<D> {
     pub async fn run(self, stop: Stop) {
         let mut tasks = JoinSet::new();
         tasks.spawn(self.sweeper.run(stop.clone()));
+        if let Some(releaser) = self.releaser {
+            tasks.spawn(releaser.run(stop.clone()));
+        }
         if let Some(dispatcher) = self.dispatcher {
             tasks.spawn(dispatcher.run(stop));
         }

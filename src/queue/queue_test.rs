@@ -149,7 +149,6 @@ impl World {
             path: dir.path().join("spool"),
             destination_of: Arc::new(Destination::of_domain),
             routing_fingerprint: "mx".into(),
-            mode: Mode::Deliver,
             min_free_space: 0,
             events: Events::default(),
             now: wall_clock(),
@@ -536,5 +535,30 @@ async fn more_reports_than_a_sender_may_get_are_not_made_and_verdicts_stand() {
     assert_eq!(world.remotes.attempts_at("s@src.test").len(), 2);
     assert_eq!(world.remotes.attempts_at("t@src.test").len(), 1);
     assert_eq!(world.store.counts().messages, 9);
+    world.stop().await;
+}
+
+/// More than one page; and a stop in between, after which the rest goes out all the same.
+#[tokio::test]
+async fn what_was_held_goes_out_after_a_start_in_mode_deliver_however_often_it_is_cut_off() {
+    let mut world = World::new();
+    world.config.mode = Mode::Hold;
+    let many: Vec<String> = (0..60).map(|n| format!("r{n}@d{n}.test")).collect();
+    let many: Vec<&str> = many.iter().map(String::as_str).collect();
+    for _ in 0..30 {
+        world.accept("s@src.test", &many).await;
+    }
+    world.start();
+    world.stop().await;
+    assert_eq!(world.count(StateName::Held), 1_800, "in mode hold");
+    world.config.mode = Mode::Deliver;
+    world.start();
+    let begun = |world: &World| world.count(StateName::Held) < 1_800;
+    world.eventually("the first page", begun).await;
+    world.stop().await;
+    world.start();
+    let delivered = |world: &World| world.count(StateName::Delivered) == 1_800;
+    world.eventually("delivered", delivered).await;
+    assert_eq!(world.count(StateName::Held), 0);
     world.stop().await;
 }

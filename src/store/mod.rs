@@ -14,6 +14,7 @@ mod engine;
 mod fingerprint;
 mod group;
 mod health;
+mod held;
 mod intake;
 mod key;
 #[path = "../../migrations/mod.rs"]
@@ -31,7 +32,6 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use tokio::sync::{mpsc, oneshot};
 
-use crate::config::Mode;
 use crate::mail::limits::COMMIT_QUEUE_MAX;
 use crate::mail::{
     AddressDomain, Destination, Message, QueueId, Recipient, RecipientNo, UnixMillis,
@@ -40,6 +40,7 @@ use crate::message::header_section;
 use crate::observe::{Event, Events};
 
 pub use counters::Counts;
+pub use held::ReleasedPage;
 pub use intake::{FinishedBody, Intake};
 pub use news::News;
 pub use open::OpenError;
@@ -65,8 +66,6 @@ pub struct StoreOptions {
     pub destination_of: DestinationOf,
     /// Changes whenever `destination_of` would answer otherwise; then the lines are made anew.
     pub routing_fingerprint: String,
-    /// In mode `deliver`, what an earlier mode held is released.
-    pub mode: Mode,
     /// Bytes that must stay free on the file system.
     pub min_free_space: u64,
     /// Where trouble is told.
@@ -183,7 +182,6 @@ impl Store {
             path,
             destination_of,
             routing_fingerprint,
-            mode,
             min_free_space,
             events,
             now,
@@ -201,7 +199,6 @@ impl Store {
             quarantine: &directory.quarantine(),
             destination_of: &*destination_of,
             routing_fingerprint: &routing_fingerprint,
-            mode,
             now,
             events: &events,
         };
@@ -291,6 +288,28 @@ impl Store {
             .map(|report| self.prepare(report))
             .collect();
         self.ask(|done| Work::Record(changes, reports, done)).await
+    }
+
+    /// Puts recipients in line that a mode held, due at `due`: `limit` of them, and those of the last
+    /// message wholly. From the message `from` on, in the order of ids.
+    pub async fn release_held(
+        &self,
+        from: Option<QueueId>,
+        due: UnixMillis,
+        limit: usize,
+    ) -> Result<ReleasedPage, CommitError> {
+        let find = move |trees: &Trees| held::page(trees, from, due, limit);
+        let found = read::on_reader(&self.0.engine, find).await;
+        let found = found.map_err(|error| CommitError::Failed(error.to_string()))?;
+        let mut released = 0;
+        if !found.changes.is_empty() {
+            let made = self.record(found.changes, Vec::new()).await?;
+            released = made.into_iter().filter(|made| *made).count();
+        }
+        Ok(ReleasedPage {
+            released,
+            next: found.next,
+        })
     }
 
     /// Waits until there is [`News`]. Cancel-safe.

@@ -4,16 +4,26 @@ use std::collections::BTreeMap;
 
 use proptest::prelude::*;
 
-use super::tests::{NOW, Place, accept, destination, read_body};
+use super::tests::{NOW, Place, accept_as, destination, read_body, recipient};
 use super::*;
-use crate::mail::{RecipientState, StateName};
+use crate::mail::{HeldBy, RecipientState, StateName};
 
 const DOMAINS: [&str; 3] = ["one.test", "two.test", "one.test.longer"];
 
 #[derive(Clone, Debug)]
 enum Op {
-    Accept { to: Vec<usize>, bytes: usize },
-    Verdict { message: usize, no: usize, to: To },
+    Accept {
+        to: Vec<usize>,
+        bytes: usize,
+        held: bool,
+    },
+    /// Of at least so many recipients.
+    Release(usize),
+    Verdict {
+        message: usize,
+        no: usize,
+        to: To,
+    },
     RemoveOver,
     MoveOver,
     Crash,
@@ -35,8 +45,9 @@ fn ops() -> impl Strategy<Value = Vec<Op>> {
     ];
     let bytes = prop_oneof![0..2_000_usize, 32_000..33_000_usize, 250_000..300_000_usize];
     let op = prop_oneof![
-        4 => (prop::collection::vec(0..DOMAINS.len(), 1..4), bytes)
-            .prop_map(|(to, bytes)| Op::Accept { to, bytes }),
+        4 => (prop::collection::vec(0..DOMAINS.len(), 1..4), bytes, prop::bool::weighted(0.3))
+            .prop_map(|(to, bytes, held)| Op::Accept { to, bytes, held }),
+        2 => (1..6_usize).prop_map(Op::Release),
         8 => (any::<usize>(), any::<usize>(), to)
             .prop_map(|(message, no, to)| Op::Verdict { message, no, to }),
         1 => Just(Op::RemoveOver),
@@ -112,7 +123,7 @@ impl Model {
         let no = RecipientNo(u32::try_from(at).unwrap());
         let loaded = store.load(kept.message.id, &[no]).await.unwrap().unwrap();
         let state = &mut kept.recipients[at].1;
-        assert_eq!(loaded.recipients.len(), usize::from(!state.is_final()));
+        assert_eq!(loaded.recipients.len(), usize::from(state.due().is_some()));
         let Some(before) = loaded.recipients.first() else {
             return;
         };
@@ -138,22 +149,47 @@ impl Model {
     }
 }
 
+impl Model {
+    /// Releases messages from the first one on until there were so many recipients.
+    async fn release(&mut self, store: &Store, limit: usize) {
+        let held = RecipientState::Held { by: HeldBy::Mode };
+        let mut want = 0;
+        for kept in self.0.values_mut() {
+            if want >= limit {
+                break;
+            }
+            for (_, state) in &mut kept.recipients {
+                if *state == held {
+                    *state = RecipientState::Queued { due: NOW };
+                    want += 1;
+                }
+            }
+        }
+        let page = store.release_held(None, NOW, limit).await.unwrap();
+        assert_eq!(page.released, want);
+    }
+}
+
 async fn run(ops: Vec<Op>) {
     let place = Place::new();
     let (mut store, mut model) = (place.open(), Model::default());
     for (op, n) in ops.into_iter().zip(1_u64..) {
         let later = crate::observe::wall_clock().after(std::time::Duration::from_secs(1));
         match op {
-            Op::Accept { to, bytes } => {
+            Op::Accept { to, bytes, held } => {
                 let octets: Vec<u8> = (0..bytes)
                     .map(|at| u8::try_from((at * 7) % 251).unwrap())
                     .collect();
                 let domains: Vec<&str> = to.into_iter().map(|at| DOMAINS[at]).collect();
-                let addresses: Vec<String> =
-                    domains.iter().map(|domain| format!("a@{domain}")).collect();
-                let addresses: Vec<&str> = addresses.iter().map(String::as_str).collect();
-                let message = accept(&store, n, &addresses, &octets).await;
-                let state = RecipientState::Queued { due: NOW };
+                let state = match held {
+                    true => RecipientState::Held { by: HeldBy::Mode },
+                    false => RecipientState::Queued { due: NOW },
+                };
+                let recipients = domains.iter().zip(0..).map(|(domain, no)| Recipient {
+                    state,
+                    ..recipient(no, &format!("a@{domain}"))
+                });
+                let message = accept_as(&store, n, recipients.collect(), &octets).await;
                 let recipients = domains.into_iter().map(|domain| (domain, state)).collect();
                 model.0.insert(
                     message.id,
@@ -165,6 +201,7 @@ async fn run(ops: Vec<Op>) {
                 );
             }
             Op::Verdict { message, no, to } => model.verdict(&store, message, no, to).await,
+            Op::Release(limit) => model.release(&store, limit).await,
             Op::RemoveOver => {
                 let mut removed = store.remove_over(later, usize::MAX).await.unwrap();
                 removed.sort();

@@ -18,6 +18,9 @@ use super::migrations;
 const COMPACT_BYTES_MIN: u64 = 256 * 1024 * 1024;
 /// Then it is copied if it is this many times its content.
 const COMPACT_RATIO: u64 = 4;
+/// With more content than this it is not, however empty it is: the start would have to wait for it,
+/// and the space is used again.
+const COMPACT_CONTENT_BYTES_MAX: u64 = 32 * 1024 * 1024;
 
 /// Why a store did not open. Nothing was changed, but where it says so.
 #[derive(Debug, thiserror::Error)]
@@ -265,7 +268,8 @@ impl QueueDirectory {
     /// that fails is no reason not to start.
     fn compact(&self, trees: &Trees, events: &Events) -> Option<io::Result<()>> {
         let size = trees.db.size_on_disk().unwrap_or(0);
-        if size < COMPACT_BYTES_MIN || size < COMPACT_RATIO.saturating_mul(content_bytes(trees)) {
+        let content_max = (size / COMPACT_RATIO).min(COMPACT_CONTENT_BYTES_MAX);
+        if size < COMPACT_BYTES_MIN || !has_at_most(trees, content_max) {
             return None;
         }
         match self.copy_database(trees) {
@@ -352,7 +356,8 @@ impl QueueDirectory {
     }
 }
 
-fn content_bytes(trees: &Trees) -> u64 {
+/// Whether the content is at most so many bytes, found out without a look at more of it.
+fn has_at_most(trees: &Trees, max: u64) -> bool {
     let all = [
         &trees.messages,
         &trees.bodies,
@@ -360,10 +365,11 @@ fn content_bytes(trees: &Trees) -> u64 {
         &trees.due,
         &trees.closing,
     ];
-    let entries = all.into_iter().flat_map(|tree| tree.iter().flatten());
-    entries
-        .map(|(key, value)| (key.len() + value.len()) as u64)
-        .sum()
+    let mut entries = all.into_iter().flat_map(|tree| tree.iter().flatten());
+    let left = entries.try_fold(max, |left, (key, value)| {
+        left.checked_sub((key.len() + value.len()) as u64)
+    });
+    left.is_some()
 }
 
 fn remove_directory(path: &Path) -> io::Result<()> {

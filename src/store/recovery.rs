@@ -1,14 +1,13 @@
 //! What a start after a crash puts in order: messages, recipients, bodies and lines are held
 //! against each other, since sled can lose a damaged end of its log in silence. Lines are made anew
 //! where they differ, orphans go, damage is put aside and told. After a clean stop none of this is
-//! needed, unless mail now goes another way.
+//! needed, unless mail now goes another way. What a mode held is released later, see `held`.
 
 use std::path::Path;
 
 use sled::IVec;
 
-use crate::config::Mode;
-use crate::mail::{AddressDomain, Destination, HeldBy, QueueId, RecipientState, UnixMillis};
+use crate::mail::{AddressDomain, Destination, QueueId, UnixMillis};
 use crate::observe::{Event, Events};
 
 use super::body_files::{BodyFiles, private_directory};
@@ -21,7 +20,8 @@ use super::record::{self, CleanStop, Place, StoredMessage};
 
 /// Changes that are applied at once while recovering.
 const BATCH: usize = 1_000;
-/// Places in line that are gathered and sorted before they are made, about 70 bytes each.
+/// Places in line that are gathered and sorted before they are made, about 70 bytes each: where
+/// their destinations lie, those of many messages touch each page of the tree once.
 const PLACES_BATCH: usize = 100_000;
 
 pub(super) struct Recovery<'a> {
@@ -30,7 +30,6 @@ pub(super) struct Recovery<'a> {
     pub quarantine: &'a Path,
     pub destination_of: &'a dyn Fn(&AddressDomain) -> Destination,
     pub routing_fingerprint: &'a str,
-    pub mode: Mode,
     pub now: UnixMillis,
     pub events: &'a Events,
 }
@@ -41,54 +40,9 @@ struct Found {
     counts: Counts,
     orphans: u64,
     lines_mended: u64,
-    released: u64,
     damaged: u64,
-    mended: Mended,
     /// The places in line that there should be.
     in_line: Fingerprint,
-}
-
-/// Changes that wait to be applied together: one by one they take several times as long.
-#[derive(Debug, Default)]
-struct Mended {
-    recipients: sled::Batch,
-    recipients_count: usize,
-    due: Vec<Vec<u8>>,
-}
-
-impl Mended {
-    /// Applies what is much. A recipient that was changed goes before its place in line: cut off
-    /// between them, the next start makes the place, since it finds no clean stop.
-    fn apply_if_full(&mut self, trees: &Trees) -> Result<(), sled::Error> {
-        if self.recipients_count >= BATCH {
-            self.apply_recipients(trees)?;
-        }
-        if self.due.len() >= PLACES_BATCH {
-            self.apply(trees)?;
-        }
-        Ok(())
-    }
-
-    /// Applies everything. Places lie where their destinations do, not where the messages are; sorted,
-    /// those of many messages touch each page of the tree once.
-    fn apply(&mut self, trees: &Trees) -> Result<(), sled::Error> {
-        self.apply_recipients(trees)?;
-        let mut due = std::mem::take(&mut self.due);
-        due.sort_unstable();
-        for keys in due.chunks(BATCH) {
-            let mut batch = sled::Batch::default();
-            keys.iter().for_each(|key| batch.insert(&**key, &[]));
-            trees.due.apply_batch(batch)?;
-        }
-        Ok(())
-    }
-
-    fn apply_recipients(&mut self, trees: &Trees) -> Result<(), sled::Error> {
-        self.recipients_count = 0;
-        trees
-            .recipients
-            .apply_batch(std::mem::take(&mut self.recipients))
-    }
 }
 
 impl Recovery<'_> {
@@ -110,9 +64,7 @@ impl Recovery<'_> {
                 bytes,
                 recipients,
             };
-            let to_release = self.mode == Mode::Deliver
-                && counts.recipients_in(crate::mail::StateName::Held) > 0;
-            if routing_fingerprint == self.routing_fingerprint && !to_release {
+            if routing_fingerprint == self.routing_fingerprint {
                 return Ok(counts);
             }
         }
@@ -129,46 +81,74 @@ impl Recovery<'_> {
             messages: found.counts.messages,
             orphans: found.orphans,
             lines_mended: found.lines_mended,
-            released: found.released,
             damaged: found.damaged,
         });
         Ok(found.counts)
     }
 
-    /// Every message with its recipients and its body.
+    /// Every message with its recipients and its body, and recipients that no message names. Both
+    /// trees are in the order of ids, so each is gone through once.
     fn messages(&self, found: &mut Found) -> Result<(), sled::Error> {
         let closing = self.closing_ids()?;
+        let mut recipients = self.trees.recipients.iter();
+        let mut next = recipients.next().transpose()?;
         for entry in &self.trees.messages {
             let (key, sealed) = entry?;
+            while let Some((orphan, _)) = next.take_if(|(recipient, _)| **recipient < *key) {
+                self.orphaned_recipient(&orphan, found)?;
+                next = recipients.next().transpose()?;
+            }
+            let mut its_own = std::iter::from_fn(|| {
+                let recipient = next.take_if(|(recipient, _)| recipient.starts_with(&key))?;
+                match recipients.next().transpose() {
+                    Ok(following) => next = following,
+                    Err(error) => return Some(Err(error)),
+                }
+                Some(Ok(recipient))
+            });
             let stored = key::parse_message(&key)
                 .ok_or("no queue id")
                 .and_then(|id| record::open_message(id, &sealed).map_err(|_| "record damaged"));
             match stored {
-                Ok(stored) => self.message(&stored, &closing, found)?,
+                Ok(stored) => self.message(&stored, its_own, &closing, found)?,
                 Err(why) => {
-                    self.put_aside(&self.trees.messages, "messages", &key, &sealed, why)?;
                     found.damaged += 1;
+                    let stays =
+                        !self.put_aside(&self.trees.messages, "messages", &key, &sealed, why)?;
+                    its_own.try_for_each(|recipient| match stays {
+                        true => recipient.map(drop),
+                        false => self.orphaned_recipient(&recipient?.0, found),
+                    })?;
                 }
             }
-            found.mended.apply_if_full(self.trees)?;
         }
-        found.mended.apply(self.trees)
+        while let Some((orphan, _)) = next {
+            self.orphaned_recipient(&orphan, found)?;
+            next = recipients.next().transpose()?;
+        }
+        Ok(())
+    }
+
+    fn orphaned_recipient(&self, key: &[u8], found: &mut Found) -> Result<(), sled::Error> {
+        found.orphans += 1;
+        self.trees.recipients.remove(key).map(drop)
     }
 
     fn message(
         &self,
         stored: &StoredMessage,
+        recipients: impl Iterator<Item = Result<(IVec, IVec), sled::Error>>,
         closing: &[QueueId],
         found: &mut Found,
     ) -> Result<(), sled::Error> {
         let id = stored.message.id;
         let (mut count, mut open) = (0, 0);
         let mut delta = Delta::default();
-        for entry in self.trees.recipients.scan_prefix(id.to_bytes()) {
+        for entry in recipients {
             let (key, sealed) = entry?;
             let rcpt = key::parse_recipient(&key)
                 .and_then(|(_, no)| record::open_recipient(&key, no, &sealed).ok());
-            let Some(mut rcpt) = rcpt else {
+            let Some(rcpt) = rcpt else {
                 self.put_aside(
                     &self.trees.recipients,
                     "recipients",
@@ -180,25 +160,10 @@ impl Recovery<'_> {
                 continue;
             };
             count += 1;
-            let released = self.mode == Mode::Deliver
-                && rcpt.state == (RecipientState::Held { by: HeldBy::Mode });
-            if released {
-                rcpt.state = RecipientState::Queued { due: self.now };
-                found
-                    .mended
-                    .recipients
-                    .insert(&*key, record::seal_recipient(&key, &rcpt));
-                found.mended.recipients_count += 1;
-                found.released += 1;
-            }
             open += u32::from(!rcpt.state.is_final());
             delta.recipient_added(rcpt.state.name());
             if let Some(item) = due_item(id, &rcpt, self.destination_of) {
-                let place = key::due(&item);
-                found.in_line.add(&place);
-                if released {
-                    found.mended.due.push(place);
-                }
+                found.in_line.add(&key::due(&item));
             }
         }
         if count != stored.recipients {
@@ -235,6 +200,7 @@ impl Recovery<'_> {
 
     /// Places in line that there should be.
     fn missing_places(&self, found: &mut Found) -> Result<(), sled::Error> {
+        let mut missing = Vec::new();
         for entry in &self.trees.recipients {
             let (key, sealed) = entry?;
             let Some((id, no)) = key::parse_recipient(&key) else {
@@ -246,12 +212,25 @@ impl Recovery<'_> {
                 continue;
             };
             if !self.trees.due.contains_key(&place)? {
-                found.mended.due.push(place);
+                missing.push(place);
                 found.lines_mended += 1;
-                found.mended.apply_if_full(self.trees)?;
+            }
+            if missing.len() >= PLACES_BATCH {
+                self.make_places(&mut missing)?;
             }
         }
-        found.mended.apply(self.trees)
+        self.make_places(&mut missing)
+    }
+
+    fn make_places(&self, places: &mut Vec<Vec<u8>>) -> Result<(), sled::Error> {
+        places.sort_unstable();
+        for places in places.chunks(BATCH) {
+            let mut batch = sled::Batch::default();
+            places.iter().for_each(|key| batch.insert(&**key, &[]));
+            self.trees.due.apply_batch(batch)?;
+        }
+        places.clear();
+        Ok(())
     }
 
     fn body_is_there(&self, stored: &StoredMessage) -> Result<bool, sled::Error> {
@@ -277,34 +256,22 @@ impl Recovery<'_> {
         Ok(ids)
     }
 
-    /// Recipients, bodies and closing times that no message names.
+    /// Bodies and closing times that no message names.
     fn orphaned_records(&self, found: &mut Found) -> Result<(), sled::Error> {
         let Trees {
-            recipients,
-            bodies,
-            closing,
-            ..
+            bodies, closing, ..
         } = self.trees;
         for (tree, id_of) in [
-            (
-                recipients,
-                (|key| key::parse_recipient(key).map(|(id, _)| id)) as fn(&[u8]) -> Option<QueueId>,
-            ),
-            (bodies, key::parse_message),
+            (bodies, key::parse_message as fn(&[u8]) -> Option<QueueId>),
             (closing, |key| key::parse_closing(key).map(|(_, id)| id)),
         ] {
-            let mut last = None;
             for key in tree.iter().keys() {
                 let key = key?;
-                let id = id_of(&key);
-                let named = match id {
-                    Some(_) if id == last => true,
+                let named = match id_of(&key) {
                     Some(id) => self.trees.messages.contains_key(id.to_bytes())?,
                     None => false,
                 };
-                if named {
-                    last = id;
-                } else {
+                if !named {
                     tree.remove(&key)?;
                     found.orphans += 1;
                 }
@@ -372,7 +339,7 @@ impl Recovery<'_> {
         }
     }
 
-    /// Takes a record out of its tree and keeps it as a file.
+    /// Takes a record out of its tree and keeps it as a file; whether that was possible.
     fn put_aside(
         &self,
         tree: &sled::Tree,
@@ -380,7 +347,7 @@ impl Recovery<'_> {
         key: &[u8],
         value: &[u8],
         why: &str,
-    ) -> Result<(), sled::Error> {
+    ) -> Result<bool, sled::Error> {
         let hex: String = key.iter().map(|byte| format!("{byte:02x}")).collect();
         let file = self.quarantine.join(format!("{name}-{hex}"));
         let kept = private_directory(self.quarantine).and_then(|()| std::fs::write(&file, value));
@@ -388,13 +355,13 @@ impl Recovery<'_> {
             self.alarm(&format!(
                 "{name} {hex}: {why}, and it could not be put aside; it stays where it is"
             ));
-            return Ok(());
+            return Ok(false);
         }
         self.events.emit(&Event::Quarantined {
             id: None,
             what: &format!("{}: {why}", file.display()),
         });
-        tree.remove(key).map(drop)
+        tree.remove(key).map(|_| true)
     }
 
     fn alarm(&self, what: &str) {

@@ -24,7 +24,6 @@ impl Place {
             path: self.dir.path().join("spool"),
             destination_of: Arc::new(Destination::of_domain),
             routing_fingerprint: "mx".into(),
-            mode: Mode::Deliver,
             min_free_space: 0,
             events: Events::default(),
             now: NOW,
@@ -54,7 +53,7 @@ impl Place {
     }
 }
 
-fn recipient(no: u32, address: &str) -> Recipient {
+pub(super) fn recipient(no: u32, address: &str) -> Recipient {
     let address = Address::parse(address.as_bytes(), Spelling::Ascii).unwrap();
     Recipient::new(
         RecipientNo(no),
@@ -64,12 +63,17 @@ fn recipient(no: u32, address: &str) -> Recipient {
 }
 
 pub(super) async fn accept(store: &Store, n: u64, to: &[&str], octets: &[u8]) -> Message {
+    let recipients = to.iter().zip(0..).map(|(to, no)| recipient(no, to));
+    accept_as(store, n, recipients.collect(), octets).await
+}
+
+pub(super) async fn accept_as(
+    store: &Store,
+    n: u64,
+    recipients: Vec<Recipient>,
+    octets: &[u8],
+) -> Message {
     let id = QueueId::new(UnixMillis(NOW.0 + n), u128::from(n));
-    let recipients: Vec<Recipient> = to
-        .iter()
-        .zip(0..)
-        .map(|(to, no)| recipient(no, to))
-        .collect();
     let mut intake = store.intake(id, &recipients);
     for piece in octets.chunks(10_000) {
         intake.buffer().extend_from_slice(piece);
@@ -380,34 +384,107 @@ async fn lines_are_made_anew_when_they_differ_or_routes_change() {
     assert_eq!(store.destinations().await.unwrap().len(), 1);
 }
 
+/// Three messages, whose recipients are held by a mode but for the last one of each.
+async fn held(store: &Store) -> [QueueId; 3] {
+    let mut ids = Vec::new();
+    for n in 1..=3 {
+        let to = ["a@one.test", "b@one.test", "c@two.test"];
+        let held = |(to, no)| Recipient {
+            state: RecipientState::Held {
+                by: if no < 2 {
+                    HeldBy::Mode
+                } else {
+                    HeldBy::Operator
+                },
+            },
+            ..recipient(no, to)
+        };
+        let recipients = to.into_iter().zip(0..).map(held).collect();
+        ids.push(accept_as(store, n, recipients, b"x").await.id);
+    }
+    ids.try_into().unwrap()
+}
+
 #[tokio::test]
-async fn what_a_mode_held_is_released_by_a_start_in_mode_deliver() {
+async fn what_a_mode_held_is_released_page_by_page_and_messages_stay_whole() {
     let place = Place::new();
     let store = place.open();
-    let message = accept(&store, 1, &["a@one.test", "b@one.test"], b"x").await;
-    let trees = store.0.engine.trees().unwrap();
-    for (no, by) in [(0, HeldBy::Mode), (1, HeldBy::Operator)] {
-        let key = key::recipient(message.id, RecipientNo(no));
-        let held = Recipient {
-            state: RecipientState::Held { by },
-            ..recipient(no, "a@one.test")
-        };
-        trees
-            .recipients
-            .insert(key, record::seal_recipient(&key, &held))
-            .unwrap();
+    let [first, second, third] = held(&store).await;
+    let one = destination("one.test");
+    assert!(store.line(&one, 10).await.unwrap().is_empty());
+    let mut from = None;
+    for (next, in_line) in [(Some(second), 2), (Some(third), 4), (None, 6)] {
+        let page = store.release_held(from, NOW, 1).await.unwrap();
+        assert_eq!(page, ReleasedPage { released: 2, next });
+        assert_eq!(store.line(&one, 10).await.unwrap().len(), in_line);
+        assert_eq!(store.take_news().items.len(), 2);
+        from = page.next;
     }
+    assert_eq!(store.counts().recipients_in(StateName::Held), 3);
+    let again = store.release_held(None, NOW, 10).await.unwrap();
+    assert_eq!((again.released, again.next), (0, None));
+    assert_eq!(store.line(&one, 10).await.unwrap()[0].id, first);
+}
+
+#[tokio::test]
+async fn a_release_that_was_cut_off_goes_on_after_a_crash_and_after_a_clean_stop() {
+    for clean in [false, true] {
+        let place = Place::new();
+        let mut store = place.open();
+        let [_, second, third] = held(&store).await;
+        let page = store.release_held(None, NOW, 1).await.unwrap();
+        assert_eq!(page.next, Some(second));
+        if clean {
+            store.close().await.unwrap();
+        }
+        store = place.crash(store);
+        let one = destination("one.test");
+        assert_eq!(store.line(&one, 10).await.unwrap().len(), 2);
+        assert_eq!(store.counts().recipients_in(StateName::Queued), 2);
+        assert_eq!(store.counts().recipients_in(StateName::Held), 7);
+        let page = store.release_held(None, NOW, 1).await.unwrap();
+        assert_eq!(
+            (page.released, page.next),
+            (2, Some(third)),
+            "clean: {clean}"
+        );
+        let page = store.release_held(page.next, NOW, 1).await.unwrap();
+        assert_eq!((page.released, page.next), (2, None));
+        assert_eq!(store.line(&one, 10).await.unwrap().len(), 6);
+        assert_eq!(store.counts().recipients_in(StateName::Held), 3);
+    }
+}
+
+#[tokio::test]
+async fn recipients_without_a_message_go_and_those_of_their_neighbours_stay() {
+    let place = Place::new();
+    let store = place.open();
+    for n in 1..=5 {
+        accept(&store, n, &["a@one.test", "b@one.test"], b"x").await;
+    }
+    let trees = store.0.engine.trees().unwrap();
+    let ids: Vec<sled::IVec> = trees.messages.iter().keys().flatten().collect();
+    // the first, one in the middle that is damaged, and the last
+    trees.messages.remove(&ids[0]).unwrap();
+    trees.messages.insert(&ids[2], b"damaged").unwrap();
+    trees.messages.remove(&ids[4]).unwrap();
     drop(trees);
     let store = place.crash(store);
-    assert_eq!(store.counts().recipients_in(StateName::Held), 1);
-    assert_eq!(
-        store
-            .line(&destination("one.test"), 10)
-            .await
-            .unwrap()
-            .len(),
-        1
-    );
+    let trees = store.0.engine.trees().unwrap();
+    let left = |tree: &sled::Tree| -> Vec<sled::IVec> {
+        let keys = tree.iter().keys().flatten();
+        let mut ids: Vec<_> = keys.map(|key| sled::IVec::from(&key[..16])).collect();
+        ids.dedup();
+        ids
+    };
+    let want = [ids[1].clone(), ids[3].clone()];
+    assert_eq!(left(&trees.messages), want);
+    assert_eq!(left(&trees.recipients), want);
+    assert_eq!(left(&trees.bodies), want);
+    assert_eq!((trees.recipients.len(), trees.due.len()), (4, 4));
+    drop(trees);
+    assert_eq!(store.counts().messages, 2);
+    assert_eq!(store.counts().recipients_in(StateName::Queued), 4);
 }
 
 #[tokio::test]
