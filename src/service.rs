@@ -1,5 +1,7 @@
 //! Builds everything, wires it, runs it, drains it.
 
+mod allocator;
+
 use std::io;
 use std::sync::Arc;
 use std::time::Duration;
@@ -55,6 +57,7 @@ pub enum ServiceError {
 
 /// Runs the relay until SIGTERM or SIGINT, then drains it.
 pub fn run(config: &Config, warnings: &[Warning]) -> Result<(), ServiceError> {
+    allocator::bound_heaps();
     rustix::process::umask(FileMode::RWXG | FileMode::RWXO);
     let _log = start_log(&config.log)?;
     let events = Events::default();
