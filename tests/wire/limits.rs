@@ -456,6 +456,16 @@ async fn who_connects_and_goes_leaves_nothing_behind() {
             client.close();
         }
     }
+    // Who came last is answered last, with 220 or 421: nobody is left in the queue before accept.
+    let last = TcpStream::connect(world.relay().address()).await;
+    let (reading, writing) = last.expect("the relay listens").into_split();
+    drop(writing);
+    within(
+        Location::caller(),
+        || "the last connection to be accepted and closed".to_owned(),
+        everything(reading),
+    )
+    .await;
     let gone = async {
         while world.relay().open_descriptors() > before {
             tokio::time::sleep(Duration::from_millis(20)).await;
