@@ -328,7 +328,7 @@ variables! {
         SMTP_AUTH_ANYWHERE: bool {
             default: Text("false"),
             expected: "true or false",
-            meaning: "Whether clients outside SMTP_ALLOW_NETWORKS and SMTP_ALLOW_HOSTS may connect. Until they have authenticated, they can do nothing else.",
+            meaning: "Whether clients outside SMTP_ALLOW_NETWORKS and SMTP_ALLOW_HOSTS may connect. Until they have authenticated, they can do nothing else, and have SMTP_COMMAND_TIMEOUT for it in all.",
             parse: value::boolean,
         }
     }

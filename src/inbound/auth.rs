@@ -64,6 +64,7 @@ impl Connection {
                     user: &shown_name(user.as_bytes()),
                 });
                 session.authenticated(user);
+                self.authenticated();
                 Say::AuthOk
             }
             Outcome::Failed(say) => {

@@ -42,6 +42,9 @@ pub(super) async fn run(
         Standing::Stranger => session.demanding_auth(Say::AuthFirst),
         Standing::Unknown => session.demanding_auth(Say::AuthFirstForNow),
     };
+    if session.demands_auth().is_some() {
+        connection.demand_auth();
+    }
     let end = match connection.serve(session, entrance).await {
         Err(end) => end,
         Ok(never) => match never {},

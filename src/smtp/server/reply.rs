@@ -70,6 +70,7 @@ pub enum Say {
     AuthInTransaction,
     AuthFirst,
     AuthFirstForNow,
+    AuthTooLate,
 
     AccessDenied,
     AccessUnknown,
@@ -85,7 +86,7 @@ pub enum Say {
 
 impl Say {
     /// All of them.
-    pub const ALL: [Say; 64] = [
+    pub const ALL: [Say; 65] = [
         Say::Ok,
         Say::SenderOk,
         Say::RecipientOk,
@@ -140,6 +141,7 @@ impl Say {
         Say::AuthInTransaction,
         Say::AuthFirst,
         Say::AuthFirstForNow,
+        Say::AuthTooLate,
         Say::AccessDenied,
         Say::AccessUnknown,
         Say::TooManyConnections,
@@ -218,6 +220,7 @@ impl Say {
             Say::AuthFirstForNow => {
                 "451 4.4.3 your right to send can not be looked up now, authenticate or come again later"
             }
+            Say::AuthTooLate => "421 4.7.0 waited too long for you to authenticate",
 
             Say::AccessDenied => "554 5.7.1 access denied",
             Say::AccessUnknown => "421 4.4.3 your right to connect can not be looked up now",
