@@ -13,7 +13,7 @@ use tokio_util::sync::{CancellationToken, WaitForCancellationFutureOwned};
 use crate::config::Mode;
 use crate::mail::TlsFacts;
 use crate::message::{HeaderLimits, Scan};
-use crate::observe::{Event, Events, RejectedWhat};
+use crate::observe::{ClientEvent, Events, RejectedWhat};
 use crate::smtp::data_decoder::DataLimits;
 use crate::smtp::server::{Rules, Say};
 use crate::store::Store;
@@ -144,7 +144,7 @@ impl Connection {
                 let (_, connection) = stream.get_ref();
                 let facts = tls::facts(connection);
                 let kind = connection.handshake_kind();
-                context.events.emit(&Event::TlsStarted {
+                context.events.emit(ClientEvent::TlsStarted {
                     client: self.client,
                     version: &facts.version,
                     cipher: &facts.cipher,
@@ -163,7 +163,7 @@ impl Connection {
     }
 
     fn tell_tls_failed(&self, error: &str) {
-        self.context.events.emit(&Event::TlsFailed {
+        self.context.events.emit(ClientEvent::TlsFailed {
             client: self.client,
             error,
         });
@@ -266,7 +266,7 @@ impl Connection {
     }
 
     pub(super) fn tell_rejected(&self, what: RejectedWhat, say: Say) {
-        self.context.events.emit(&Event::Rejected {
+        self.context.events.emit(ClientEvent::Rejected {
             client: self.client,
             what,
             reply: say.line(),

@@ -9,7 +9,7 @@ use sled::IVec;
 
 use crate::config::Mode;
 use crate::mail::{AddressDomain, Destination, HeldBy, QueueId, RecipientState, UnixMillis};
-use crate::observe::{Event, Events};
+use crate::observe::{Events, ProcessEvent, QueueEvent};
 
 use super::body_files::{BodyFiles, private_directory};
 use super::counters::{Counts, Delta};
@@ -125,7 +125,7 @@ impl Recovery<'_> {
         }
         self.orphaned_files(&mut found);
         self.trees.db.flush()?;
-        self.events.emit(&Event::Recovered {
+        self.events.emit(QueueEvent::Recovered {
             messages: found.counts.messages,
             orphans: found.orphans,
             lines_mended: found.lines_mended,
@@ -390,7 +390,7 @@ impl Recovery<'_> {
             ));
             return Ok(());
         }
-        self.events.emit(&Event::Quarantined {
+        self.events.emit(QueueEvent::Quarantined {
             id: None,
             what: &format!("{}: {why}", file.display()),
         });
@@ -398,7 +398,7 @@ impl Recovery<'_> {
     }
 
     fn alarm(&self, what: &str) {
-        self.events.emit(&Event::Alarm {
+        self.events.emit(ProcessEvent::Alarm {
             what,
             todo: "look at the disk; a backup of the queue directory may still have it",
         });
