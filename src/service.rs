@@ -17,7 +17,7 @@ use crate::config::{Config, LogConfig, LogFormat, Mode, Warning};
 use crate::http::{self, HealthCheck};
 use crate::inbound::{HostAddresses, HostLookup, Inbound, InboundSetupError, LookupError};
 use crate::mail::Domain;
-use crate::observe::{Event, Events, LogSetupError, start_log, wall_clock};
+use crate::observe::{Events, LogSetupError, ProcessEvent, start_log, wall_clock};
 use crate::outbound::{self, Dns, Found, Outbound, OutboundSetupError, Ways};
 use crate::queue::{Queue, Stop};
 use crate::store::{CommitError, OpenError, Store, StoreOptions};
@@ -62,7 +62,7 @@ pub fn run(config: &Config, warnings: &[Warning]) -> Result<(), ServiceError> {
     let _log = start_log(&config.log)?;
     let events = Events::default();
     for warning in warnings {
-        events.emit(&Event::Warning {
+        events.emit(ProcessEvent::Warning {
             what: &warning.what,
             todo: &warning.todo,
         });
@@ -73,7 +73,7 @@ pub fn run(config: &Config, warnings: &[Warning]) -> Result<(), ServiceError> {
     // What was aborted lets go of its sockets and files before the store is closed.
     let closed = runtime.block_on(store.close()).map_err(ServiceError::Close);
     runtime.shutdown_timeout(Duration::from_secs(1));
-    events.emit(&Event::Stopped {
+    events.emit(ProcessEvent::Stopped {
         clean: closed.is_ok(),
     });
     result.and(closed)
@@ -138,7 +138,7 @@ async fn serve(config: &Config, store: &Store, events: &Events) -> Result<(), Se
     let deliver = Arc::new(outbound.clone());
     let queue = Queue::new(config, store.clone(), deliver, events.clone());
     // Not before: whatever could stop the start has been passed.
-    events.emit(&Event::Started {
+    events.emit(ProcessEvent::Started {
         version: env!("CARGO_PKG_VERSION"),
         hostname: config.hostname.as_str(),
         mode: mode_name(config.mode),
@@ -176,7 +176,7 @@ async fn serve(config: &Config, store: &Store, events: &Events) -> Result<(), Se
         Ended::Signal(name) => name,
         // Only a panic ends them before they are told to; crashing is our recovery path.
         Ended::Task(name) => {
-            events.emit(&Event::Alarm {
+            events.emit(ProcessEvent::Alarm {
                 what: &format!(
                     "{name} ended by itself; the process ends, nothing acknowledged is lost"
                 ),
@@ -185,7 +185,7 @@ async fn serve(config: &Config, store: &Store, events: &Events) -> Result<(), Se
             std::process::abort();
         }
     };
-    events.emit(&Event::Stopping { why });
+    events.emit(ProcessEvent::Stopping { why });
     accepting.cancel();
     stop.claiming.cancel();
     drain(
@@ -219,13 +219,13 @@ async fn drain(
     tokio::select! {
         () = drained => {}
         () = tokio::time::sleep(config.smtpd.shutdown_grace) => {}
-        why = signals.next() => events.emit(&Event::Stopping { why }),
+        why = signals.next() => events.emit(ProcessEvent::Stopping { why }),
     }
     stop.attempts.cancel();
     inbound.abort();
     for (name, task) in [("sessions", inbound), ("deliveries", queue)] {
         if !task.is_finished() && tokio::time::timeout(ABORTED, task).await.is_err() {
-            events.emit(&Event::StillWaiting {
+            events.emit(ProcessEvent::StillWaiting {
                 what: name,
                 count: 1,
             });

@@ -3,7 +3,10 @@
 use std::io::{self, BufRead, Read as _, Write};
 
 use argon2::{Argon2, PasswordHasher as _};
-use rustix::termios::{LocalModes, OptionalActions, Termios, tcgetattr, tcsetattr};
+use rustix::process::{Signal, getpid, kill_process};
+use rustix::termios::{
+    LocalModes, OptionalActions, SpecialCodeIndex, Termios, tcgetattr, tcsetattr,
+};
 
 use crate::config::ScramVerifier;
 use crate::mail::limits::SCRAM_ITERATIONS;
@@ -30,6 +33,8 @@ pub(crate) enum HashError {
     Different,
     #[error("the password has a control character, or is no UTF-8")]
     Unfit,
+    #[error("interrupted")]
+    Interrupted(Signal),
     #[error("{0}")]
     Io(#[from] io::Error),
     #[error("argon2: {0}")]
@@ -45,24 +50,50 @@ pub(crate) fn auth_hash(kind: Kind, out: &mut impl Write) -> Result<(), HashErro
     let mut input = io::stdin().lock();
     let password = match Silence::begin() {
         Some(silence) => {
-            let first = silence.ask("Password: ", &mut input)?;
-            let again = silence.ask("Again: ", &mut input)?;
-            if first != again {
-                return Err(HashError::Different);
+            let asked = ask_twice(&silence, &mut input);
+            drop(silence);
+            if let Err(HashError::Interrupted(signal)) = asked {
+                // The end that this key has elsewhere; whoever ignores it goes on to the error.
+                let _ = kill_process(getpid(), signal);
             }
-            first
+            asked?
         }
-        None => read_password(&mut input)?,
+        None => password(&read_line(&mut input, |_| None)?)?,
     };
     writeln!(out, "{}", hash(kind, &password)?)?;
     Ok(out.flush()?)
 }
 
-fn read_password(input: &mut impl BufRead) -> Result<String, HashError> {
+fn ask_twice(silence: &Silence, input: &mut impl BufRead) -> Result<String, HashError> {
+    let first = silence.ask("Password: ", input)?;
+    let again = silence.ask("Again: ", input)?;
+    if first != again {
+        return Err(HashError::Different);
+    }
+    Ok(first)
+}
+
+/// A line with its end, as far as it is not too long. What `interrupts` knows ends all at once.
+fn read_line(
+    input: &mut impl BufRead,
+    interrupts: impl Fn(u8) -> Option<Signal>,
+) -> Result<Vec<u8>, HashError> {
     let mut line = Vec::new();
-    let longest = u64::try_from(PASSWORD_BYTES_MAX + 2).unwrap_or(u64::MAX); // with CRLF
-    input.take(longest).read_until(b'\n', &mut line)?;
-    let line = line.strip_suffix(b"\n").unwrap_or(&line);
+    for octet in input.bytes().take(PASSWORD_BYTES_MAX + 2) {
+        let octet = octet?;
+        if let Some(signal) = interrupts(octet) {
+            return Err(HashError::Interrupted(signal));
+        }
+        line.push(octet);
+        if octet == b'\n' {
+            break;
+        }
+    }
+    Ok(line)
+}
+
+fn password(line: &[u8]) -> Result<String, HashError> {
+    let line = line.strip_suffix(b"\n").unwrap_or(line);
     let line = line.strip_suffix(b"\r").unwrap_or(line);
     if line.is_empty() || line.len() > PASSWORD_BYTES_MAX {
         return Err(HashError::NoPassword);
@@ -93,18 +124,33 @@ fn hash(kind: Kind, password: &str) -> Result<String, HashError> {
     }
 }
 
-/// A terminal that shows nothing of what is typed, until this is dropped.
+/// A terminal that shows nothing of what is typed, until this is dropped. So that it is dropped,
+/// the keys that end a program are read as the end of a line here, and send no signal.
 struct Silence {
     before: Termios,
 }
+
+const ENDING_KEYS: [(SpecialCodeIndex, SpecialCodeIndex, Signal); 2] = [
+    (SpecialCodeIndex::VINTR, SpecialCodeIndex::VEOL, Signal::INT),
+    (
+        SpecialCodeIndex::VQUIT,
+        SpecialCodeIndex::VEOL2,
+        Signal::QUIT,
+    ),
+];
 
 impl Silence {
     /// `None`: standard input is no terminal.
     fn begin() -> Option<Silence> {
         let before = tcgetattr(io::stdin()).ok()?;
         let mut silent = before.clone();
-        silent.local_modes.remove(LocalModes::ECHO);
+        silent
+            .local_modes
+            .remove(LocalModes::ECHO | LocalModes::ISIG);
         silent.local_modes.insert(LocalModes::ECHONL);
+        for (key, line_end, _) in ENDING_KEYS {
+            silent.special_codes[line_end] = before.special_codes[key];
+        }
         tcsetattr(io::stdin(), OptionalActions::Flush, &silent).ok()?;
         Some(Silence { before })
     }
@@ -113,7 +159,21 @@ impl Silence {
         let mut terminal = io::stderr().lock(); // what is made goes to standard output
         write!(terminal, "{prompt}")?;
         terminal.flush()?;
-        read_password(input)
+        let line = read_line(input, |octet| self.interrupts(octet));
+        if let Err(HashError::Interrupted(_)) = line {
+            writeln!(terminal)?;
+        }
+        password(&line?)
+    }
+
+    /// The signal for which this key is on the terminal.
+    fn interrupts(&self, octet: u8) -> Option<Signal> {
+        let keys = ENDING_KEYS.iter();
+        let mut keys = keys.filter(|(key, _, _)| self.before.special_codes[*key] == octet);
+        // 0 is a key that is turned off.
+        keys.next()
+            .filter(|_| octet != 0)
+            .map(|(_, _, signal)| *signal)
     }
 }
 
@@ -147,7 +207,10 @@ mod tests {
 
     #[test]
     fn a_password_is_one_line() {
-        let read = |input: &str| read_password(&mut input.as_bytes()).ok();
+        let read = |input: &str| {
+            let line = read_line(&mut input.as_bytes(), |_| None).unwrap();
+            password(&line).ok()
+        };
         assert_eq!(read("a b\n").as_deref(), Some("a b"));
         assert_eq!(read("a b\r\nrest").as_deref(), Some("a b"));
         assert_eq!(read(" a").as_deref(), Some(" a"));

@@ -2,21 +2,18 @@
 
 use crate::mail::{Destination, Domain};
 
+use super::by_domain::ByDomain;
+use super::domain_pattern::DomainPattern;
 use super::rate::{Rate, rate};
 use super::refusal::{Parsed, Refusal};
-use super::sender_domain::SenderDomain;
-use super::value::{list, sender_domain};
+use super::value::{domain_pattern, list};
 
 /// The rates of destinations, each for itself.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct DestinationRates(Vec<(Pattern, Rate)>);
-
-#[derive(Clone, Debug, PartialEq, Eq)]
-enum Pattern {
+pub struct DestinationRates {
+    by_domain: ByDomain<Rate>,
     /// `*`
-    Every,
-    /// `example.org` or `*.example.org`
-    Of(SenderDomain),
+    every: Option<Rate>,
 }
 
 impl DestinationRates {
@@ -24,63 +21,36 @@ impl DestinationRates {
     /// longest of its parents, then `*`. A configured route is no domain, so only `*` can mean it.
     #[must_use]
     pub fn of(&self, destination: &Destination) -> Option<Rate> {
-        if self.0.is_empty() {
-            return None;
-        }
         let domain = Domain::parse(destination.as_str()).ok();
-        let closest = self
-            .0
-            .iter()
-            .filter_map(|(pattern, rate)| Some((pattern.closeness(domain.as_ref())?, rate)))
-            .max_by_key(|(closeness, _)| *closeness);
-        closest.map(|(_, rate)| *rate)
-    }
-}
-
-impl Pattern {
-    /// `None`: it does not match. Otherwise more is closer.
-    fn closeness(&self, domain: Option<&Domain>) -> Option<usize> {
-        match (self, domain) {
-            (Pattern::Every, _) => Some(0),
-            (Pattern::Of(pattern), Some(domain)) if pattern.matches(domain) => {
-                Some(match pattern {
-                    SenderDomain::Exactly(_) => usize::MAX,
-                    SenderDomain::SubdomainsOf(parent) => parent.as_str().len(),
-                })
-            }
-            (Pattern::Of(_), _) => None,
-        }
+        let closest = domain.and_then(|domain| Some(*self.by_domain.get(&domain)?.1));
+        closest.or(self.every)
     }
 }
 
 /// `gmail.com=50/s,*.example.org=10/1m,*=200/s`; none twice.
 pub(super) fn destination_rates(text: &str) -> Parsed<DestinationRates> {
-    let items = list(text, item)?;
-    for (n, (pattern, _)) in items.iter().enumerate() {
-        if items[..n].iter().any(|(earlier, _)| earlier == pattern) {
-            return Err(Refusal::Because(format!("{pattern} is there twice")));
+    let mut rates = DestinationRates::default();
+    for (pattern, rate) in list(text, item)? {
+        match pattern {
+            Some(pattern) => rates.by_domain.insert(pattern, rate)?,
+            None => {
+                if rates.every.replace(rate).is_some() {
+                    return Err(Refusal::Because("* is there twice".to_owned()));
+                }
+            }
         }
     }
-    Ok(DestinationRates(items))
+    Ok(rates)
 }
 
-fn item(text: &str) -> Parsed<(Pattern, Rate)> {
+/// Without a pattern it is of every destination.
+fn item(text: &str) -> Parsed<(Option<DomainPattern>, Rate)> {
     let (pattern, how_often) = text.split_once('=').ok_or(Refusal::Unexpected)?;
     let pattern = match pattern.trim() {
-        "*" => Pattern::Every,
-        domain => Pattern::Of(sender_domain(domain)?),
+        "*" => None,
+        domain => Some(domain_pattern(domain)?),
     };
     Ok((pattern, rate(how_often.trim())?))
-}
-
-impl std::fmt::Display for Pattern {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        match self {
-            Pattern::Every => f.write_str("*"),
-            Pattern::Of(SenderDomain::Exactly(domain)) => write!(f, "{domain}"),
-            Pattern::Of(SenderDomain::SubdomainsOf(parent)) => write!(f, "*.{parent}"),
-        }
-    }
 }
 
 #[cfg(test)]

@@ -1,12 +1,11 @@
 //! `SMTP_ROUTES`: which way mail of some domains takes, whatever holds for the rest.
 
-use std::collections::BTreeMap;
-
 use crate::mail::Domain;
 
+use super::by_domain::ByDomain;
+use super::domain_pattern::DomainPattern;
 use super::refusal::{Parsed, Refusal};
 use super::relay_host::relay_host;
-use super::sender_domain::SenderDomain;
 use super::typed::RelayHost;
 use super::value;
 
@@ -22,53 +21,26 @@ pub enum Via {
 /// `SMTP_ROUTES`. The most specific item decides, wherever it stands in the list: the domain itself,
 /// then the longest of its parents that has a `*.` item.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Routes {
-    exactly: BTreeMap<Domain, Via>,
-    below: BTreeMap<Domain, Via>,
-}
+pub struct Routes(ByDomain<Via>);
 
 impl Routes {
     /// The way of mail for `domain`; `None`: nothing is said about it here.
     #[must_use]
     pub fn of(&self, domain: &Domain) -> Option<&Via> {
-        if let Some(via) = self.exactly.get(domain) {
-            return Some(via);
-        }
-        self.parent_of(domain).map(|(_, via)| via)
+        self.0.get(domain).map(|(_, via)| via)
     }
 
     /// The pattern of the item that decides for `domain`.
     #[must_use]
     pub fn item_for(&self, domain: &Domain) -> Option<String> {
-        if self.exactly.contains_key(domain) {
-            return Some(domain.to_string());
-        }
-        self.parent_of(domain)
-            .map(|(parent, _)| format!("*.{parent}"))
-    }
-
-    fn parent_of(&self, domain: &Domain) -> Option<(&Domain, &Via)> {
-        let mut below = domain.as_str();
-        while let Some((_, parent)) = below.split_once('.') {
-            // What is left of a name behind a dot is a name.
-            let parent_domain = Domain::parse(parent).ok();
-            let item = parent_domain.and_then(|parent| self.below.get_key_value(&parent));
-            if item.is_some() {
-                return item;
-            }
-            below = parent;
-        }
-        None
+        let decides = self.0.get(domain);
+        decides.map(|(pattern, _)| pattern.to_string())
     }
 
     /// Every item, as pattern and way, in an order that does not depend on how they were written.
     pub fn items(&self) -> impl Iterator<Item = (String, &Via)> {
-        let exactly = self
-            .exactly
-            .iter()
-            .map(|(domain, via)| (domain.to_string(), via));
-        let below = self.below.iter();
-        exactly.chain(below.map(|(parent, via)| (format!("*.{parent}"), via)))
+        let items = self.0.items();
+        items.map(|(pattern, via)| (pattern.to_string(), via))
     }
 }
 
@@ -79,32 +51,20 @@ pub(super) fn routes(text: &str) -> Parsed<Routes> {
             "a user and a password are not supported here",
         ));
     }
-    let mut routes = Routes::default();
+    let mut routes = ByDomain::default();
     for (pattern, via) in value::list(text, route)? {
-        let (shown, before) = match pattern {
-            SenderDomain::Exactly(domain) => {
-                let shown = domain.to_string();
-                (shown, routes.exactly.insert(domain, via))
-            }
-            SenderDomain::SubdomainsOf(parent) => {
-                let shown = format!("*.{parent}");
-                (shown, routes.below.insert(parent, via))
-            }
-        };
-        if before.is_some() {
-            return Err(Refusal::Because(format!("{shown} is there twice")));
-        }
+        routes.insert(pattern, via)?;
     }
-    Ok(routes)
+    Ok(Routes(routes))
 }
 
-fn route(text: &str) -> Parsed<(SenderDomain, Via)> {
+fn route(text: &str) -> Parsed<(DomainPattern, Via)> {
     let (pattern, via) = text.split_once('=').ok_or(Refusal::Unexpected)?;
     let via = match via.trim() {
         "mx" => Via::Mx,
         host => Via::Host(relay_host(host)?),
     };
-    match value::sender_domain(pattern.trim()) {
+    match value::domain_pattern(pattern.trim()) {
         Ok(pattern) => Ok((pattern, via)),
         Err(Refusal::Unexpected) => Err(Refusal::Because("this is no domain".to_owned())),
         Err(refusal) => Err(refusal),

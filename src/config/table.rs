@@ -17,13 +17,13 @@ use super::amount::{duration, number, size};
 use super::auth_users::{AuthUser, auth_users};
 use super::destination_rate::{DestinationRates, destination_rates};
 use super::dkim_key::{self, DkimKeyConfig, Selector};
+use super::domain_pattern::DomainPattern;
 use super::network::{network, networks_or_none};
 use super::rate::{Rate, rate};
 use super::refusal::Refusal;
 use super::relay_host::{relay_host, relay_password, relay_user};
 use super::routes::{Routes, routes};
 use super::secret::Secret;
-use super::sender_domain::SenderDomain;
 use super::tls_policy::{TlsPolicy, tls_policy};
 use super::typed::{LogFormat, Mode, RelayHost};
 use super::value::{self, list, optional, port};
@@ -303,11 +303,11 @@ variables! {
             meaning: "Whether the sender in MAIL FROM must be of SMTP_HOSTNAME or SMTP_SENDER_DOMAINS. Another one is refused with 550 5.7.1.",
             parse: value::boolean,
         }
-        SMTP_SENDER_DOMAINS: Vec<SenderDomain> {
+        SMTP_SENDER_DOMAINS: Vec<DomainPattern> {
             default: Text(""),
             expected: "domain names separated by commas, *. before one for all its subdomains, such as example.org,*.example.org",
             meaning: "Further domains that may send. A domain does not include its subdomains, and *.example.org does not include example.org.",
-            parse: |text| list(text, value::sender_domain),
+            parse: |text| list(text, value::domain_pattern),
         }
     }
 
@@ -328,7 +328,7 @@ variables! {
         SMTP_AUTH_ANYWHERE: bool {
             default: Text("false"),
             expected: "true or false",
-            meaning: "Whether clients outside SMTP_ALLOW_NETWORKS and SMTP_ALLOW_HOSTS may connect. Until they have authenticated, they can do nothing else.",
+            meaning: "Whether clients outside SMTP_ALLOW_NETWORKS and SMTP_ALLOW_HOSTS may connect. Until they have authenticated, they can do nothing else, and have SMTP_COMMAND_TIMEOUT for it in all.",
             parse: value::boolean,
         }
     }

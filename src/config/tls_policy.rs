@@ -2,11 +2,13 @@
 
 use std::collections::BTreeMap;
 use std::fmt;
+use std::net::IpAddr;
 
-use crate::mail::{AddressDomain, Domain};
+use crate::mail::AddressDomain;
 
+use super::by_domain::ByDomain;
+use super::domain_pattern::DomainPattern;
 use super::refusal::{Parsed, Refusal};
-use super::sender_domain::SenderDomain;
 use super::value;
 
 /// How much TLS a connection must have.
@@ -29,8 +31,8 @@ pub enum TlsLevel {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct TlsPolicy {
     default: TlsLevel,
-    exactly: BTreeMap<AddressDomain, TlsLevel>,
-    below: BTreeMap<Domain, TlsLevel>,
+    by_domain: ByDomain<TlsLevel>,
+    by_address: BTreeMap<IpAddr, TlsLevel>,
 }
 
 /// What a policy says about one next hop.
@@ -82,8 +84,8 @@ impl TlsPolicy {
     pub fn of_all(default: TlsLevel) -> TlsPolicy {
         TlsPolicy {
             default,
-            exactly: BTreeMap::new(),
-            below: BTreeMap::new(),
+            by_domain: ByDomain::default(),
+            by_address: BTreeMap::new(),
         }
     }
 
@@ -91,30 +93,25 @@ impl TlsPolicy {
     /// host, or an address.
     #[must_use]
     pub fn rule(&self, next_hop: &AddressDomain) -> TlsRule {
-        if let Some(&level) = self.exactly.get(next_hop) {
-            return TlsRule {
-                level,
-                item: format!("{next_hop}={level}"),
-            };
-        }
-        let name = match next_hop {
-            AddressDomain::Name(name) => name.as_str(),
-            AddressDomain::Literal(_) => "",
-        };
-        let mut rest = name;
-        while let Some((_, parent)) = rest.split_once('.') {
-            let level = Domain::parse(parent).ok();
-            if let Some(&level) = level.and_then(|parent| self.below.get(&parent)) {
-                return TlsRule {
-                    level,
-                    item: format!("*.{parent}={level}"),
-                };
+        let found = match next_hop {
+            AddressDomain::Name(name) => {
+                let found = self.by_domain.get(name);
+                found.map(|(pattern, level)| (pattern.to_string(), level))
             }
-            rest = parent;
-        }
-        TlsRule {
-            level: self.default,
-            item: self.default.to_string(),
+            AddressDomain::Literal(address) => {
+                let level = self.by_address.get(address);
+                level.map(|level| (next_hop.to_string(), level))
+            }
+        };
+        match found {
+            Some((pattern, &level)) => TlsRule {
+                level,
+                item: format!("{pattern}={level}"),
+            },
+            None => TlsRule {
+                level: self.default,
+                item: self.default.to_string(),
+            },
         }
     }
 }
@@ -123,61 +120,54 @@ impl TlsPolicy {
 pub(super) fn tls_policy(text: &str) -> Parsed<TlsPolicy> {
     let mut default = None;
     let mut policy = TlsPolicy::of_all(TlsLevel::Valid);
-    for (next_hop, level) in value::list(text, item)? {
-        let shown = next_hop.as_ref().map(NextHop::to_string);
-        let before = match next_hop {
-            None => default.replace(level),
-            Some(NextHop::Exactly(name)) => policy.exactly.insert(name, level),
-            Some(NextHop::Below(parent)) => policy.below.insert(parent, level),
-        };
-        if before.is_some() {
-            return Err(Refusal::Because(match shown {
-                Some(shown) => format!("{shown} is there twice"),
-                None => "there are two levels for all".to_owned(),
-            }));
+    for (next_hops, level) in value::list(text, item)? {
+        match next_hops {
+            NextHops::All => {
+                if default.replace(level).is_some() {
+                    let why = "there are two levels for all".to_owned();
+                    return Err(Refusal::Because(why));
+                }
+            }
+            NextHops::Named(pattern) => policy.by_domain.insert(pattern, level)?,
+            NextHops::At(address) => {
+                if policy.by_address.insert(address, level).is_some() {
+                    let shown = AddressDomain::Literal(address);
+                    return Err(Refusal::Because(format!("{shown} is there twice")));
+                }
+            }
         }
     }
     policy.default = default.unwrap_or(policy.default);
     Ok(policy)
 }
 
-enum NextHop {
-    Exactly(AddressDomain),
-    Below(Domain),
+/// Of which an item speaks.
+enum NextHops {
+    All,
+    Named(DomainPattern),
+    At(IpAddr),
 }
 
-impl fmt::Display for NextHop {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            NextHop::Exactly(name) => name.fmt(f),
-            NextHop::Below(parent) => write!(f, "*.{parent}"),
-        }
-    }
-}
-
-fn item(text: &str) -> Parsed<(Option<NextHop>, TlsLevel)> {
-    let (next_hop, level) = match text.split_once('=') {
+fn item(text: &str) -> Parsed<(NextHops, TlsLevel)> {
+    let (next_hops, level) = match text.split_once('=') {
         None => (None, text),
-        Some((next_hop, level)) => (Some(next_hop.trim()), level.trim()),
+        Some((next_hops, level)) => (Some(next_hops.trim()), level.trim()),
     };
     let level = TlsLevel::parse(level).ok_or(Refusal::Unexpected)?;
-    let next_hop = match next_hop {
-        None => None,
+    let next_hops = match next_hops {
+        None => NextHops::All,
         Some("*") => {
             return Err(Refusal::Because(
                 "the level for all stands alone, without *=".to_owned(),
             ));
         }
-        Some(literal) if literal.starts_with('[') => {
-            let literal = AddressDomain::parse(literal).ok_or(Refusal::Unexpected)?;
-            Some(NextHop::Exactly(literal))
-        }
-        Some(name) => Some(match value::sender_domain(name)? {
-            SenderDomain::Exactly(name) => NextHop::Exactly(AddressDomain::Name(name)),
-            SenderDomain::SubdomainsOf(parent) => NextHop::Below(parent),
-        }),
+        Some(literal) if literal.starts_with('[') => match AddressDomain::parse(literal) {
+            Some(AddressDomain::Literal(address)) => NextHops::At(address),
+            Some(AddressDomain::Name(_)) | None => return Err(Refusal::Unexpected),
+        },
+        Some(name) => NextHops::Named(value::domain_pattern(name)?),
     };
-    Ok((next_hop, level))
+    Ok((next_hops, level))
 }
 
 #[cfg(test)]
@@ -249,6 +239,11 @@ mod tests {
         refused("valid,none", "two levels for all");
         refused("a.test=none,A.test=none", "a.test is there twice");
         refused("*.a.test=none,*.a.test=valid", "*.a.test is there twice");
+        refused("[::1]=none,[IPv6:::1]=none", "\"[::1]=none\"");
+        refused(
+            "[192.0.2.1]=none,[192.0.2.1]=valid",
+            "[192.0.2.1] is there twice",
+        );
         refused("*=none", "stands alone");
         refused("may", "\"may\"");
         refused("a.test=may", "\"a.test=may\"");

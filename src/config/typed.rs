@@ -12,10 +12,10 @@ use crate::mail::Domain;
 use super::auth_users::AuthUser;
 use super::destination_rate::DestinationRates;
 use super::dkim_key::DkimKeyConfig;
+use super::domain_pattern::DomainPattern;
 use super::rate::Rate;
 use super::routes::Routes;
 use super::secret::Secret;
-use super::sender_domain::SenderDomain;
 use super::tls_policy::TlsPolicy;
 
 /// What the operator decided, checked and typed.
@@ -155,7 +155,7 @@ pub struct AccessConfig {
     /// `SMTP_REQUIRE_LOCAL_DOMAIN`: MAIL FROM must be of the host name or a sender domain.
     pub require_local_domain: bool,
     /// `SMTP_SENDER_DOMAINS`: what counts as local besides the host name.
-    pub sender_domains: Vec<SenderDomain>,
+    pub sender_domains: Vec<DomainPattern>,
 }
 
 /// Who may authenticate.

@@ -8,8 +8,8 @@ use tracing_subscriber::EnvFilter;
 use crate::mail::Domain;
 
 use super::amount::number;
+use super::domain_pattern::DomainPattern;
 use super::refusal::{Parsed, Refusal};
-use super::sender_domain::SenderDomain;
 use super::typed::{LogFormat, Mode};
 
 pub(super) fn boolean(text: &str) -> Parsed<bool> {
@@ -60,11 +60,11 @@ pub(super) fn domain(text: &str) -> Parsed<Domain> {
     Domain::parse(text).map_err(|_| Refusal::Unexpected)
 }
 
-pub(super) fn sender_domain(text: &str) -> Parsed<SenderDomain> {
+pub(super) fn domain_pattern(text: &str) -> Parsed<DomainPattern> {
     if text.parse::<IpAddr>().is_ok() {
         return Err(Refusal::Because("this is an address".to_owned()));
     }
-    SenderDomain::parse(text).map_err(|_| Refusal::Unexpected)
+    DomainPattern::parse(text).map_err(|_| Refusal::Unexpected)
 }
 
 /// Addresses to listen on: at least one, none twice.
@@ -311,8 +311,8 @@ mod tests {
         refused(domain("a b"));
         refused(domain("*.example.org"));
         refused(domain("example.org."));
-        because(sender_domain("192.0.2.1"), "this is an address");
-        refused(sender_domain("*"));
+        because(domain_pattern("192.0.2.1"), "this is an address");
+        refused(domain_pattern("*"));
     }
 
     #[test]

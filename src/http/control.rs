@@ -16,7 +16,7 @@ use tokio::net::{UnixListener, UnixStream};
 use tokio_util::sync::CancellationToken;
 
 use crate::admin::{Admin, AdminError};
-use crate::observe::{Event, Events};
+use crate::observe::{Events, ProcessEvent};
 
 use super::{BODY_BYTES_MAX, DRAIN};
 
@@ -50,7 +50,7 @@ pub async fn serve_control(
         Ok(listener) => listener,
         Err(error) => {
             let what = format!("the control socket {}: {error}", path.display());
-            events.emit(&Event::Warning {
+            events.emit(ProcessEvent::Warning {
                 what: &what,
                 todo: "commands cannot reach this relay; set SMTP_CONTROL_SOCKET to another path",
             });
@@ -62,7 +62,7 @@ pub async fn serve_control(
     tokio::select! {
         result = served => if let Err(error) = result {
             let what = format!("the control socket {} is closed: {error}", path.display());
-            events.emit(&Event::Warning { what: &what, todo: "restart the relay when that suits" });
+            events.emit(ProcessEvent::Warning { what: &what, todo: "restart the relay when that suits" });
         },
         () = async { shutdown.cancelled().await; tokio::time::sleep(DRAIN).await } => {}
     }

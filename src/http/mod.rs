@@ -17,7 +17,7 @@ use axum::routing::get;
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 
-use crate::observe::{Event, Events};
+use crate::observe::{Events, ProcessEvent};
 
 /// Says why the relay is not healthy, or `None`. Must not wait.
 pub type HealthCheck = Arc<dyn Fn() -> Option<String> + Send + Sync>;
@@ -38,7 +38,7 @@ pub async fn serve(
         Ok(listener) => listener,
         Err(error) => {
             let error = format!("{error}; set SMTP_HEALTH_ADDR, or SMTP_HEALTH_DISABLE=true");
-            events.emit(&Event::NotListening {
+            events.emit(ProcessEvent::NotListening {
                 address,
                 what: "health",
                 error: &error,
@@ -47,7 +47,7 @@ pub async fn serve(
         }
     };
     let bound = listener.local_addr().unwrap_or(address);
-    events.emit(&Event::Listening {
+    events.emit(ProcessEvent::Listening {
         address: bound,
         what: "health",
     });
@@ -56,7 +56,7 @@ pub async fn serve(
     tokio::select! {
         result = served => if let Err(error) = result {
             let error = error.to_string();
-            events.emit(&Event::NotListening { address: bound, what: "health", error: &error });
+            events.emit(ProcessEvent::NotListening { address: bound, what: "health", error: &error });
         },
         () = async { shutdown.cancelled().await; tokio::time::sleep(DRAIN).await } => {}
     }

@@ -12,7 +12,7 @@ use tokio::time::{Instant, interval_at, sleep};
 use tokio_util::sync::CancellationToken;
 
 use crate::mail::limits::{ACCEPT_PAUSE, LOBBY_MAX};
-use crate::observe::{Event, Events};
+use crate::observe::{ClientEvent, Events, ProcessEvent};
 use crate::smtp::server::Say;
 
 use super::access::{Decision, Gate, HostLookup};
@@ -191,14 +191,14 @@ impl<L: HostLookup> Door<L> {
     }
 
     fn tell_proxy_fault(&self, peer: IpAddr, fault: ProxyFault) {
-        self.events.emit(&Event::ClientRefused {
+        self.events.emit(ClientEvent::ClientRefused {
             client: peer,
             reply: &format!("(closed without a word: {fault})"),
         });
     }
 
     fn tell_refused(&self, client: IpAddr, say: Say) {
-        self.events.emit(&Event::ClientRefused {
+        self.events.emit(ClientEvent::ClientRefused {
             client,
             reply: say.line(),
         });
@@ -234,7 +234,7 @@ async fn wait_for_sessions(mut sessions: JoinSet<()>, events: &Events) {
                 Some(ended) => tell_panic(events, ended),
                 None => return,
             },
-            _ = ticks.tick() => events.emit(&Event::StillWaiting {
+            _ = ticks.tick() => events.emit(ProcessEvent::StillWaiting {
                 what: "smtp sessions",
                 count: sessions.len(),
             }),
@@ -247,7 +247,7 @@ fn tell_panic(events: &Events, ended: Result<(), JoinError>) {
     if let Err(error) = ended
         && error.is_panic()
     {
-        events.emit(&Event::Alarm {
+        events.emit(ProcessEvent::Alarm {
             what: "a session ended by a panic; its client was cut off, nothing it had a 250 for is lost",
             todo: "report this bug with the lines of standard error around it",
         });
@@ -265,7 +265,7 @@ impl AcceptTrouble {
         let now = Instant::now();
         if self.told.is_none_or(|told| now - told >= TELL_AGAIN) {
             self.told = Some(now);
-            events.emit(&Event::Warning {
+            events.emit(ProcessEvent::Warning {
                 what: &format!("can't accept connections: {error}"),
                 todo: "raise the limit of open files, or lower SMTP_MAX_CONNECTIONS",
             });

@@ -8,7 +8,7 @@ use base64::engine::general_purpose::STANDARD_NO_PAD;
 use tokio::time::{Instant, sleep_until};
 
 use crate::mail::limits::AUTH_FAILURE_DELAY;
-use crate::observe::Event;
+use crate::observe::ClientEvent;
 use crate::smtp::server::auth::{
     AuthFault, AuthStart, Exchange, Mechanism, ResponseFault, ResponseReader, ScramFacts, Turn,
     write_challenge,
@@ -58,12 +58,13 @@ impl Connection {
         let shown = said.user.as_deref().map(shown_name);
         let say = match outcome {
             Outcome::Granted(user) => {
-                self.context.events.emit(&Event::AuthSucceeded {
+                self.context.events.emit(ClientEvent::AuthSucceeded {
                     client: self.client,
                     mechanism: mechanism.name(),
                     user: &shown_name(user.as_bytes()),
                 });
                 session.authenticated(user);
+                self.authenticated();
                 Say::AuthOk
             }
             Outcome::Failed(say) => {
@@ -152,7 +153,7 @@ impl Connection {
     }
 
     fn tell_failed(&self, mechanism: Mechanism, user: Option<&str>, say: Say) {
-        self.context.events.emit(&Event::AuthFailed {
+        self.context.events.emit(ClientEvent::AuthFailed {
             client: self.client,
             mechanism: mechanism.name(),
             user: user.unwrap_or_default(),

@@ -13,7 +13,7 @@ use tokio_util::sync::{CancellationToken, WaitForCancellationFutureOwned};
 use crate::config::Mode;
 use crate::mail::TlsFacts;
 use crate::message::{HeaderLimits, Scan};
-use crate::observe::{Event, Events, RejectedWhat};
+use crate::observe::{ClientEvent, Events, RejectedWhat};
 use crate::smtp::data_decoder::DataLimits;
 use crate::smtp::server::{Rules, Say};
 use crate::store::Store;
@@ -70,6 +70,8 @@ pub(super) struct Connection {
     /// Replies to be written.
     pub(super) out: Vec<u8>,
     deadline: Deadline,
+    /// When a stranger must have authenticated, whatever else it says.
+    auth_due: Option<Instant>,
     pub(super) pace: DataPace,
     /// While a transaction is open.
     pub(super) memory: Option<MemoryShare>,
@@ -100,11 +102,23 @@ impl Connection {
             stream: Stream::Clear(stream),
             out: Vec::new(),
             deadline: Deadline::new(Instant::now() + context.command_timeout),
+            auth_due: None,
             pace: DataPace::new(context.data_timeout, context.min_data_rate),
             memory: None,
             shutdown: Box::pin(shutdown.cancelled_owned()),
             context,
         }
+    }
+
+    /// The client can do nothing before it has authenticated: it has one command timeout for that, so
+    /// that no stranger holds a place by saying what means nothing.
+    pub(super) fn demand_auth(&mut self) {
+        self.auth_due = Some(Instant::now() + self.context.command_timeout);
+    }
+
+    /// The client is no stranger any more.
+    pub(super) fn authenticated(&mut self) {
+        self.auth_due = None;
     }
 
     /// Throws away what was read (RFC 3207 5: it came in clear), and shakes hands. A client with
@@ -115,8 +129,7 @@ impl Connection {
         let (Some(server), Some(stream)) = (&context.tls, self.stream.take_clear()) else {
             return Err(End::Gone("TLS where there can't be any")); // the session never asks for it
         };
-        self.deadline
-            .move_to(Instant::now() + context.command_timeout);
+        self.wait_until(Instant::now() + context.command_timeout);
         let shaken = tokio::select! {
             biased;
             () = self.shutdown.as_mut() => return Err(End::Gone("shutting down")),
@@ -131,15 +144,14 @@ impl Connection {
                 let (_, connection) = stream.get_ref();
                 let facts = tls::facts(connection);
                 let kind = connection.handshake_kind();
-                context.events.emit(&Event::TlsStarted {
+                context.events.emit(ClientEvent::TlsStarted {
                     client: self.client,
                     version: &facts.version,
                     cipher: &facts.cipher,
                     resumed: kind == Some(HandshakeKind::Resumed),
                 });
                 self.stream = Stream::Tls(Box::new(stream));
-                self.deadline
-                    .move_to(Instant::now() + context.command_timeout);
+                self.expect_command();
                 Ok(facts)
             }
             Err((error, stream)) => {
@@ -151,7 +163,7 @@ impl Connection {
     }
 
     fn tell_tls_failed(&self, error: &str) {
-        self.context.events.emit(&Event::TlsFailed {
+        self.context.events.emit(ClientEvent::TlsFailed {
             client: self.client,
             error,
         });
@@ -159,12 +171,38 @@ impl Connection {
 
     /// From now on a whole line must come in time, however it trickles in.
     pub(super) fn expect_command(&mut self) {
-        self.deadline
-            .move_to(Instant::now() + self.context.command_timeout);
+        self.wait_until(Instant::now() + self.context.command_timeout);
+    }
+
+    fn wait_until(&mut self, at: Instant) {
+        let at = self.auth_due.map_or(at, |due| due.min(at));
+        self.deadline.move_to(at);
+    }
+
+    /// A client that never stops sending never lets a deadline pass.
+    fn check_auth_due(&mut self) -> Result<(), End> {
+        if self.auth_due.is_some_and(|due| due <= Instant::now()) {
+            return Err(self.too_slow("not authenticated in time"));
+        }
+        Ok(())
+    }
+
+    fn too_slow(&mut self, why: &'static str) -> End {
+        match self.auth_due {
+            Some(due) if due <= Instant::now() => {
+                Say::AuthTooLate.write(&mut self.out);
+                End::HangUp("not authenticated in time")
+            }
+            Some(_) | None => {
+                Say::TooSlow.write(&mut self.out);
+                End::HangUp(why)
+            }
+        }
     }
 
     pub(super) async fn read_commands(&mut self, in_transaction: bool) -> Result<(), End> {
         self.pace.restart();
+        self.check_auth_due()?;
         tokio::select! {
             biased;
             () = self.shutdown.as_mut(), if !in_transaction => {
@@ -176,18 +214,16 @@ impl Connection {
                 Ok(_) => Ok(()),
                 Err(_) => Err(End::Gone("connection lost")),
             },
-            () = self.deadline.passed() => {
-                Say::TooSlow.write(&mut self.out);
-                Err(End::HangUp("command timeout"))
-            }
+            () = self.deadline.passed() => Err(self.too_slow("command timeout")),
         }
     }
 
     /// Reads more message data, waiting at most the data timeout, and less from a client that was
     /// slow before.
     pub(super) async fn read_data(&mut self) -> Result<(), End> {
+        self.check_auth_due()?;
         let begun = Instant::now();
-        self.deadline.move_to(begun + self.pace.left());
+        self.wait_until(begun + self.pace.left());
         tokio::select! {
             biased;
             read = self.input.read_data(&mut self.stream) => match read {
@@ -198,10 +234,7 @@ impl Connection {
                 }
                 Err(_) => Err(End::Gone("connection lost within the data")),
             },
-            () = self.deadline.passed() => {
-                Say::TooSlow.write(&mut self.out);
-                Err(End::HangUp("data timeout"))
-            }
+            () = self.deadline.passed() => Err(self.too_slow("data timeout")),
         }
     }
 
@@ -233,7 +266,7 @@ impl Connection {
     }
 
     pub(super) fn tell_rejected(&self, what: RejectedWhat, say: Say) {
-        self.context.events.emit(&Event::Rejected {
+        self.context.events.emit(ClientEvent::Rejected {
             client: self.client,
             what,
             reply: say.line(),

@@ -8,7 +8,7 @@ use tokio::net::TcpListener;
 
 use crate::config::SmtpdConfig;
 use crate::mail::limits::LISTEN_BACKLOG;
-use crate::observe::{Event, Events};
+use crate::observe::{Events, ProcessEvent};
 
 /// Why the relay can't listen. One line that names the variable to change.
 #[derive(Debug, thiserror::Error)]
@@ -99,7 +99,7 @@ pub(super) fn bind_all(
     match missing {
         Some((address, error)) if bound.is_empty() => Err(bind_error(address, entrance, error)),
         Some((address, error)) => {
-            events.emit(&Event::NotListening {
+            events.emit(ProcessEvent::NotListening {
                 address,
                 what: entrance.name(),
                 error: &error.to_string(),

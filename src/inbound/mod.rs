@@ -50,7 +50,7 @@ use tokio_util::sync::CancellationToken;
 use crate::config::Config;
 use crate::mail::limits::WRITE_TIMEOUT;
 use crate::message::HeaderLimits;
-use crate::observe::{Event, Events};
+use crate::observe::{Events, ProcessEvent};
 use crate::smtp::data_decoder::DataLimits;
 use crate::smtp::server::{Rules, SenderPolicy, SessionLimits};
 use crate::store::Store;
@@ -140,7 +140,7 @@ impl<L: HostLookup> Inbound<L> {
     /// caller bounds that wait: dropped, it cuts off the sessions that are left.
     pub async fn serve(self, shutdown: CancellationToken) {
         for (_, address, entrance) in &self.listeners {
-            self.events.emit(&Event::Listening {
+            self.events.emit(ProcessEvent::Listening {
                 address: *address,
                 what: entrance.name(),
             });

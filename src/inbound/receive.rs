@@ -5,7 +5,7 @@ use std::time::Instant;
 
 use crate::mail::{Client, Message, QueueId};
 use crate::message::{Scanned, Trace, helo_for_trace};
-use crate::observe::{Event, RejectedWhat, wall_clock};
+use crate::observe::{MailEvent, RejectedWhat, wall_clock};
 use crate::queue::admit;
 use crate::smtp::data_decoder::DataDecoder;
 use crate::smtp::server::{Say, Submission, write_accepted};
@@ -173,7 +173,7 @@ impl Connection {
         } else {
             Ok(())
         };
-        self.context.events.emit(&Event::Accepted {
+        self.context.events.emit(MailEvent::Accepted {
             message: &accepted.message,
             recipients: accepted.recipients,
             commit: accepted.commit,

@@ -9,7 +9,7 @@ use tokio::net::TcpStream;
 use tokio_util::sync::CancellationToken;
 
 use crate::mail::limits::REPLIES_BYTES_MAX;
-use crate::observe::{Event, RejectedWhat};
+use crate::observe::{ClientEvent, RejectedWhat};
 use crate::smtp::server::{About, LineReader, Next, Say, Session, Split, Step};
 
 use super::access::Standing;
@@ -34,7 +34,7 @@ pub(super) async fn run(
     shutdown: CancellationToken,
 ) {
     let client = who.client;
-    context.events.emit(&Event::SessionStarted { client });
+    context.events.emit(ClientEvent::SessionStarted { client });
     let mut connection = Connection::new(context, stream, client, shutdown);
     let session = Session::new(Arc::clone(&connection.context.rules));
     let session = match who.standing {
@@ -42,6 +42,9 @@ pub(super) async fn run(
         Standing::Stranger => session.demanding_auth(Say::AuthFirst),
         Standing::Unknown => session.demanding_auth(Say::AuthFirstForNow),
     };
+    if session.demands_auth().is_some() {
+        connection.demand_auth();
+    }
     let end = match connection.serve(session, entrance).await {
         Err(end) => end,
         Ok(never) => match never {},
@@ -54,7 +57,7 @@ pub(super) async fn run(
         },
         End::Gone(why) => why,
     };
-    connection.context.events.emit(&Event::SessionEnded {
+    connection.context.events.emit(ClientEvent::SessionEnded {
         client,
         messages: connection.messages,
         why,

@@ -22,7 +22,7 @@ use super::file_stamp::FileStamp;
 use crate::config::ServerTlsConfig;
 use crate::mail::TlsFacts;
 use crate::mail::limits::{TLS_FILES_INTERVAL, TLS13_TICKETS_MAX};
-use crate::observe::{Event, Events};
+use crate::observe::{Events, ProcessEvent};
 
 /// TLS for clients can't be had. One line that names what to change.
 #[derive(Debug, thiserror::Error)]
@@ -140,11 +140,11 @@ impl ServerTls {
         match loaded {
             Ok(key) => {
                 *self.shown.0.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(key);
-                events.emit(&Event::CertificateReloaded {
+                events.emit(ProcessEvent::CertificateReloaded {
                     path: &self.files.certificate,
                 });
             }
-            Err(error) => events.emit(&Event::Alarm {
+            Err(error) => events.emit(ProcessEvent::Alarm {
                 what: &format!(
                     "the new TLS certificate or key can't be used, the one before stays in use: {error}"
                 ),

@@ -4,6 +4,10 @@ use std::fmt;
 
 use super::limits::{DOMAIN_BYTES_MAX, LABEL_BYTES_MAX};
 
+/// Longest text that is read as a name, in bytes: in UTF-8 and with much in it that IDNA drops. What
+/// stands in a message may be a megabyte, and its conversion takes more than linear time.
+const TEXT_BYTES_MAX: usize = 4_096;
+
 /// A domain name in lower-case A-labels, without a final dot; so equal names compare equal.
 #[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Domain(Box<str>);
@@ -14,7 +18,8 @@ pub enum DomainError {
     /// No text at all.
     #[error("empty domain name")]
     Empty,
-    /// More than [`DOMAIN_BYTES_MAX`] bytes, or a label of more than [`LABEL_BYTES_MAX`].
+    /// More than [`DOMAIN_BYTES_MAX`] bytes, or a label of more than [`LABEL_BYTES_MAX`]; or a text
+    /// that is far too long for either.
     #[error("domain name or label too long")]
     TooLong,
     /// An empty label, a hyphen at an end, or an octet that no host name has.
@@ -27,6 +32,9 @@ impl Domain {
     pub fn parse(text: &str) -> Result<Domain, DomainError> {
         if text.is_empty() {
             return Err(DomainError::Empty);
+        }
+        if text.len() > TEXT_BYTES_MAX {
+            return Err(DomainError::TooLong);
         }
         let ascii = if text.is_ascii() {
             text.to_ascii_lowercase()
@@ -118,5 +126,6 @@ mod tests {
         assert_eq!(longest.len(), 253);
         check(&longest, Ok(&longest));
         check(&format!("{longest}b"), Err(DomainError::TooLong));
+        check(&"\u{fc}.".repeat(100_000), Err(DomainError::TooLong));
     }
 }

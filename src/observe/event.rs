@@ -8,11 +8,26 @@ use crate::mail::{Address, Answer, Destination, Message, QueueId, Recipient, Rem
 
 /// One fact. Borrowed from whoever decided it.
 #[derive(Clone, Copy, Debug)]
+pub enum Event<'a> {
+    /// The process: its start, its sockets, its end, and what an operator should know.
+    Process(ProcessEvent<'a>),
+    /// Clients and their sessions.
+    Client(ClientEvent<'a>),
+    /// Connections to remote hosts.
+    Remote(RemoteEvent<'a>),
+    /// What became of messages, one fact each.
+    Mail(MailEvent<'a>),
+    /// The state of the queue.
+    Queue(QueueEvent<'a>),
+}
+
+/// The process: its start, its sockets, its end, and what an operator should know.
+#[derive(Clone, Copy, Debug)]
 #[expect(
     missing_docs,
     reason = "fields are named as in the log, where an operator meets them"
 )]
-pub enum Event<'a> {
+pub enum ProcessEvent<'a> {
     /// The relay is up.
     Started {
         version: &'a str,
@@ -27,14 +42,43 @@ pub enum Event<'a> {
         what: &'a str,
         error: &'a str,
     },
+    /// Changed files of our certificate are in use from now on.
+    CertificateReloaded { path: &'a Path },
+    /// A changed file of a DKIM key is in use from now on.
+    DkimKeyReloaded {
+        domain: &'a str,
+        selector: &'a str,
+        path: &'a Path,
+    },
     /// Something that the operator should know; `todo` says what to do about it.
     Warning { what: &'a str, todo: &'a str },
     /// Something that the operator must act on.
     Alarm { what: &'a str, todo: &'a str },
+    /// The process ends.
+    Stopping { why: &'a str },
+    /// Still waiting for something while stopping.
+    StillWaiting { what: &'a str, count: usize },
+    /// The process has ended its work.
+    Stopped { clean: bool },
+}
+
+/// Clients and their sessions.
+#[derive(Clone, Copy, Debug)]
+#[expect(
+    missing_docs,
+    reason = "fields are named as in the log, where an operator meets them"
+)]
+pub enum ClientEvent<'a> {
     /// A client was turned away before any command.
     ClientRefused { client: IpAddr, reply: &'a str },
     /// A client connected and was let in.
     SessionStarted { client: IpAddr },
+    /// A session ended.
+    SessionEnded {
+        client: IpAddr,
+        messages: u64,
+        why: &'a str,
+    },
     /// A client and we agreed on TLS.
     TlsStarted {
         client: IpAddr,
@@ -44,20 +88,6 @@ pub enum Event<'a> {
     },
     /// A TLS handshake with a client failed.
     TlsFailed { client: IpAddr, error: &'a str },
-    /// Changed files of our certificate are in use from now on.
-    CertificateReloaded { path: &'a Path },
-    /// A session ended.
-    SessionEnded {
-        client: IpAddr,
-        messages: u64,
-        why: &'a str,
-    },
-    /// A command or a message was refused with 4yz or 5yz.
-    Rejected {
-        client: IpAddr,
-        what: RejectedWhat,
-        reply: &'a str,
-    },
     /// A client authenticated; `user` is escaped.
     AuthSucceeded {
         client: IpAddr,
@@ -71,6 +101,43 @@ pub enum Event<'a> {
         user: &'a str,
         reply: &'a str,
     },
+    /// A command or a message was refused with 4yz or 5yz.
+    Rejected {
+        client: IpAddr,
+        what: RejectedWhat,
+        reply: &'a str,
+    },
+}
+
+/// Connections to remote hosts.
+#[derive(Clone, Copy, Debug)]
+#[expect(
+    missing_docs,
+    reason = "fields are named as in the log, where an operator meets them"
+)]
+pub enum RemoteEvent<'a> {
+    /// A connection to a remote host is ready for mail.
+    ConnectionOpened { remote: &'a Remote },
+    /// A kept one is used for another message.
+    ConnectionReused {
+        remote: &'a Remote,
+        transactions: usize,
+    },
+    /// One that had been opened is gone.
+    ConnectionClosed {
+        remote: &'a Remote,
+        transactions: usize,
+        age: Duration,
+    },
+}
+
+/// What became of messages, one fact each.
+#[derive(Clone, Copy, Debug)]
+#[expect(
+    missing_docs,
+    reason = "fields are named as in the log, where an operator meets them"
+)]
+pub enum MailEvent<'a> {
     /// A message is durable and the client has its 250.
     Accepted {
         message: &'a Message,
@@ -95,12 +162,6 @@ pub enum Event<'a> {
         domain: Option<&'a str>,
         error: &'a str,
     },
-    /// A changed file of a DKIM key is in use from now on.
-    DkimKeyReloaded {
-        domain: &'a str,
-        selector: &'a str,
-        path: &'a Path,
-    },
     /// An attempt ended for one recipient; the verdict is durable.
     Attempted {
         id: QueueId,
@@ -110,19 +171,6 @@ pub enum Event<'a> {
         took: Duration,
         arrival: UnixMillis,
         now: UnixMillis,
-    },
-    /// A connection to a remote host is ready for mail.
-    ConnectionOpened { remote: &'a Remote },
-    /// A kept one is used for another message.
-    ConnectionReused {
-        remote: &'a Remote,
-        transactions: usize,
-    },
-    /// One that had been opened is gone.
-    ConnectionClosed {
-        remote: &'a Remote,
-        transactions: usize,
-        age: Duration,
     },
     /// A remote may have a message although we never saw its answer; it will be sent again.
     PossibleDuplicate {
@@ -154,6 +202,15 @@ pub enum Event<'a> {
     },
     /// A message that is over was removed.
     Removed { id: QueueId },
+}
+
+/// The state of the queue.
+#[derive(Clone, Copy, Debug)]
+#[expect(
+    missing_docs,
+    reason = "fields are named as in the log, where an operator meets them"
+)]
+pub enum QueueEvent<'a> {
     /// A record or body is damaged; it was put aside.
     Quarantined { id: Option<QueueId>, what: &'a str },
     /// The database was brought to a later schema.
@@ -181,12 +238,36 @@ pub enum Event<'a> {
     },
     /// A destination that was suspended is open again.
     Opened { destination: &'a Destination },
-    /// The process ends.
-    Stopping { why: &'a str },
-    /// Still waiting for something while stopping.
-    StillWaiting { what: &'a str, count: usize },
-    /// The process has ended its work.
-    Stopped { clean: bool },
+}
+
+impl<'a> From<ProcessEvent<'a>> for Event<'a> {
+    fn from(event: ProcessEvent<'a>) -> Event<'a> {
+        Event::Process(event)
+    }
+}
+
+impl<'a> From<ClientEvent<'a>> for Event<'a> {
+    fn from(event: ClientEvent<'a>) -> Event<'a> {
+        Event::Client(event)
+    }
+}
+
+impl<'a> From<RemoteEvent<'a>> for Event<'a> {
+    fn from(event: RemoteEvent<'a>) -> Event<'a> {
+        Event::Remote(event)
+    }
+}
+
+impl<'a> From<MailEvent<'a>> for Event<'a> {
+    fn from(event: MailEvent<'a>) -> Event<'a> {
+        Event::Mail(event)
+    }
+}
+
+impl<'a> From<QueueEvent<'a>> for Event<'a> {
+    fn from(event: QueueEvent<'a>) -> Event<'a> {
+        Event::Queue(event)
+    }
 }
 
 /// What a delivery report tells in the first place.

@@ -12,7 +12,7 @@ use tracing_subscriber::EnvFilter;
 use crate::config::{LogConfig, LogFormat};
 use crate::mail::{Client, Message, RecipientState};
 
-use super::event::Event;
+use super::event::{ClientEvent, Event, MailEvent, ProcessEvent, QueueEvent, RemoteEvent};
 use super::logfmt::Logfmt;
 
 /// Lines that may wait to be written; more are lost.
@@ -81,56 +81,21 @@ impl<W: Write> Write for Gathering<W> {
     }
 }
 
-/// One line for one event. Message texts are constant; what varies is in fields. This list is the
-/// one that a new event must stand in; the functions below each take what it sends them.
-pub(super) fn write(event: &Event<'_>) {
+/// One line for one event. Message texts are constant; what varies is in fields.
+pub(super) fn write(event: Event<'_>) {
     match event {
-        Event::Started { .. }
-        | Event::Listening { .. }
-        | Event::NotListening { .. }
-        | Event::CertificateReloaded { .. }
-        | Event::DkimKeyReloaded { .. }
-        | Event::Warning { .. }
-        | Event::Alarm { .. }
-        | Event::Stopping { .. }
-        | Event::StillWaiting { .. }
-        | Event::Stopped { .. } => of_process(event),
-        Event::ClientRefused { .. }
-        | Event::SessionStarted { .. }
-        | Event::SessionEnded { .. }
-        | Event::TlsStarted { .. }
-        | Event::TlsFailed { .. }
-        | Event::AuthSucceeded { .. }
-        | Event::AuthFailed { .. }
-        | Event::Rejected { .. } => of_client(event),
-        Event::ConnectionOpened { .. }
-        | Event::ConnectionReused { .. }
-        | Event::ConnectionClosed { .. } => of_remote(event),
-        Event::Accepted { .. }
-        | Event::DkimSigned { .. }
-        | Event::DkimUnsigned { .. }
-        | Event::DkimFailed { .. }
-        | Event::Attempted { .. }
-        | Event::PossibleDuplicate { .. }
-        | Event::Expired { .. }
-        | Event::ReportQueued { .. }
-        | Event::ReportDropped { .. }
-        | Event::ReportSuppressed { .. }
-        | Event::Removed { .. } => of_mail(event),
-        Event::Quarantined { .. }
-        | Event::Migrated { .. }
-        | Event::Recovered { .. }
-        | Event::Released { .. }
-        | Event::DestinationTrouble { .. }
-        | Event::Suspended { .. }
-        | Event::Opened { .. } => of_store(event),
+        Event::Process(event) => of_process(event),
+        Event::Client(event) => of_client(event),
+        Event::Remote(event) => of_remote(event),
+        Event::Mail(event) => of_mail(event),
+        Event::Queue(event) => of_queue(event),
     }
 }
 
 /// The process: its start, its sockets, its end, and what an operator should know.
-fn of_process(event: &Event<'_>) {
-    match *event {
-        Event::Started {
+fn of_process(event: ProcessEvent<'_>) {
+    match event {
+        ProcessEvent::Started {
             version,
             hostname,
             mode,
@@ -140,70 +105,69 @@ fn of_process(event: &Event<'_>) {
                 version, hostname, mode, "GopherPost is up"
             );
         }
-        Event::Listening { address, what } => {
+        ProcessEvent::Listening { address, what } => {
             info!(event = "listening", %address, what, "listening")
         }
-        Event::NotListening {
+        ProcessEvent::NotListening {
             address,
             what,
             error,
         } => {
             error!(event = "not_listening", %address, what, error, "port can't be had, going on without it");
         }
-        Event::CertificateReloaded { path } => {
+        ProcessEvent::CertificateReloaded { path } => {
             info!(event = "certificate_reloaded", path = %path.display(), "changed TLS certificate in use");
         }
-        Event::DkimKeyReloaded {
+        ProcessEvent::DkimKeyReloaded {
             domain,
             selector,
             path,
         } => {
             info!(event = "dkim_key_reloaded", domain, selector, path = %path.display(), "changed DKIM key in use");
         }
-        Event::Warning { what, todo } => warn!(event = "warning", todo, "{what}"),
-        Event::Alarm { what, todo } => error!(event = "alarm", todo, "{what}"),
-        Event::Stopping { why } => info!(event = "stopping", why, "stopping"),
-        Event::StillWaiting { what, count } => {
+        ProcessEvent::Warning { what, todo } => warn!(event = "warning", todo, "{what}"),
+        ProcessEvent::Alarm { what, todo } => error!(event = "alarm", todo, "{what}"),
+        ProcessEvent::Stopping { why } => info!(event = "stopping", why, "stopping"),
+        ProcessEvent::StillWaiting { what, count } => {
             info!(event = "still_waiting", what, count, "still waiting")
         }
-        Event::Stopped { clean } => info!(event = "stopped", clean, "stopped"),
-        _ => debug_assert!(false, "not of this group: {event:?}"),
+        ProcessEvent::Stopped { clean } => info!(event = "stopped", clean, "stopped"),
     }
 }
 
 /// Clients and their sessions.
-fn of_client(event: &Event<'_>) {
-    match *event {
-        Event::ClientRefused { client, reply } => {
+fn of_client(event: ClientEvent<'_>) {
+    match event {
+        ClientEvent::ClientRefused { client, reply } => {
             info!(event = "client_refused", %client, reply, "client refused");
         }
-        Event::SessionStarted { client } => {
+        ClientEvent::SessionStarted { client } => {
             debug!(event = "session_started", %client, "client connected")
         }
-        Event::SessionEnded {
+        ClientEvent::SessionEnded {
             client,
             messages,
             why,
         } => {
             debug!(event = "session_ended", %client, messages, why, "session ended");
         }
-        Event::TlsStarted {
+        ClientEvent::TlsStarted {
             client,
             version,
             cipher,
             resumed,
         } => debug!(event = "tls_started", %client, version, cipher, resumed, "TLS begins"),
-        Event::TlsFailed { client, error } => {
+        ClientEvent::TlsFailed { client, error } => {
             info!(event = "tls_failed", %client, error, "TLS handshake failed");
         }
-        Event::AuthSucceeded {
+        ClientEvent::AuthSucceeded {
             client,
             mechanism,
             user,
         } => {
             info!(event = "auth_succeeded", %client, mechanism, user, "authenticated");
         }
-        Event::AuthFailed {
+        ClientEvent::AuthFailed {
             client,
             mechanism,
             user,
@@ -211,30 +175,29 @@ fn of_client(event: &Event<'_>) {
         } => {
             info!(event = "auth_failed", %client, mechanism, user, reply, "authentication failed");
         }
-        Event::Rejected {
+        ClientEvent::Rejected {
             client,
             what,
             reply,
         } => {
             info!(event = "rejected", %client, what = what.as_str(), reply, "rejected");
         }
-        _ => debug_assert!(false, "not of this group: {event:?}"),
     }
 }
 
 /// Connections to remote hosts.
-fn of_remote(event: &Event<'_>) {
-    match *event {
-        Event::ConnectionOpened { remote } => {
+fn of_remote(event: RemoteEvent<'_>) {
+    match event {
+        RemoteEvent::ConnectionOpened { remote } => {
             debug!(event = "connection_opened", %remote, "connected to a remote host");
         }
-        Event::ConnectionReused {
+        RemoteEvent::ConnectionReused {
             remote,
             transactions,
         } => {
             debug!(event = "connection_reused", %remote, transactions, "a kept connection carries another message");
         }
-        Event::ConnectionClosed {
+        RemoteEvent::ConnectionClosed {
             remote,
             transactions,
             age,
@@ -242,28 +205,27 @@ fn of_remote(event: &Event<'_>) {
             event = "connection_closed", %remote, transactions, age_ms = micros(age) / 1000,
             "a connection to a remote host has ended"
         ),
-        _ => debug_assert!(false, "not of this group: {event:?}"),
     }
 }
 
 /// What became of messages, one fact each.
-fn of_mail(event: &Event<'_>) {
-    match *event {
-        Event::Accepted {
+fn of_mail(event: MailEvent<'_>) {
+    match event {
+        MailEvent::Accepted {
             message,
             recipients,
             commit,
         } => accepted(message, recipients, commit),
-        Event::DkimSigned { id, domain, keys } => {
+        MailEvent::DkimSigned { id, domain, keys } => {
             debug!(event = "dkim_signed", queue_id = %id, domain, keys, "signed");
         }
-        Event::DkimUnsigned { id, domain, why } => {
+        MailEvent::DkimUnsigned { id, domain, why } => {
             info!(event = "dkim_unsigned", queue_id = %id, domain, why, "goes on without a DKIM signature");
         }
-        Event::DkimFailed { id, domain, error } => {
+        MailEvent::DkimFailed { id, domain, error } => {
             error!(event = "dkim_failed", queue_id = %id, domain, error, "DKIM signature can't be made, message put off; `gopherpost dkim check` looks at the keys");
         }
-        Event::Attempted {
+        MailEvent::Attempted {
             id,
             after,
             answer,
@@ -302,14 +264,14 @@ fn of_mail(event: &Event<'_>) {
                 "{line}"
             );
         }
-        Event::PossibleDuplicate { id, to, remote } => warn!(
+        MailEvent::PossibleDuplicate { id, to, remote } => warn!(
             event = "possible_duplicate", queue_id = %id, rcpt = %Shown(to), remote,
             "the remote may have it, but its answer was lost; it will be sent again"
         ),
-        Event::Expired { id, recipient } => {
+        MailEvent::Expired { id, recipient } => {
             info!(event = "expired", queue_id = %id, rcpt = %Shown(&recipient.address), attempt = recipient.attempts, "lifetime over");
         }
-        Event::ReportQueued {
+        MailEvent::ReportQueued {
             id,
             about,
             to,
@@ -318,10 +280,10 @@ fn of_mail(event: &Event<'_>) {
         } => {
             info!(event = "report_queued", queue_id = %id, about = %about, rcpt = %Shown(to), kind = kind.as_str(), recipients, "report to the sender queued");
         }
-        Event::ReportDropped { about, why } => {
+        MailEvent::ReportDropped { about, why } => {
             info!(event = "report_dropped", queue_id = %about, why = why.as_str(), "no report is sent");
         }
-        Event::ReportSuppressed {
+        MailEvent::ReportSuppressed {
             about,
             to,
             kind,
@@ -330,23 +292,24 @@ fn of_mail(event: &Event<'_>) {
             event = "report_suppressed", queue_id = %about, rcpt = %Shown(to), kind = kind.as_str(), recipients,
             "no report is sent: the sender got as many as it may in an hour (SMTP_MAX_REPORTS_PER_HOUR)"
         ),
-        Event::Removed { id } => debug!(event = "removed", queue_id = %id, "message over, removed"),
-        _ => debug_assert!(false, "not of this group: {event:?}"),
+        MailEvent::Removed { id } => {
+            debug!(event = "removed", queue_id = %id, "message over, removed")
+        }
     }
 }
 
 /// The state of the queue.
-fn of_store(event: &Event<'_>) {
-    match *event {
-        Event::Quarantined { id, what } => error!(
+fn of_queue(event: QueueEvent<'_>) {
+    match event {
+        QueueEvent::Quarantined { id, what } => error!(
             event = "quarantined",
             queue_id = id.map(tracing::field::display),
             "{what}"
         ),
-        Event::Migrated { to, what } => {
+        QueueEvent::Migrated { to, what } => {
             info!(event = "migrated", schema = to, what, "database migrated")
         }
-        Event::Recovered {
+        QueueEvent::Recovered {
             messages,
             orphans,
             lines_mended,
@@ -355,13 +318,13 @@ fn of_store(event: &Event<'_>) {
             event = "recovered",
             messages, orphans, lines_mended, damaged, "queue checked"
         ),
-        Event::Released { recipients, held } => {
+        QueueEvent::Released { recipients, held } => {
             info!(event = "released", recipients, held, "held mail is in line")
         }
-        Event::DestinationTrouble { destination, error } => {
+        QueueEvent::DestinationTrouble { destination, error } => {
             warn!(event = "destination_trouble", %destination, error, "work of a destination can't be read now");
         }
-        Event::Suspended {
+        QueueEvent::Suspended {
             destination,
             span,
             times,
@@ -377,10 +340,9 @@ fn of_store(event: &Event<'_>) {
             reason = trouble.reason.as_str(),
             "no host of the destination answers; its mail waits, then one message is tried"
         ),
-        Event::Opened { destination } => {
+        QueueEvent::Opened { destination } => {
             info!(event = "opened", %destination, "the destination is open again");
         }
-        _ => debug_assert!(false, "not of this group: {event:?}"),
     }
 }
 

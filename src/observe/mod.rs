@@ -10,7 +10,10 @@ mod log;
 mod logfmt;
 
 pub use clock::wall_clock;
-pub use event::{Event, NoReport, RejectedWhat, ReportKind};
+pub use event::{
+    ClientEvent, Event, MailEvent, NoReport, ProcessEvent, QueueEvent, RejectedWhat, RemoteEvent,
+    ReportKind,
+};
 pub use log::{LogGuard, LogSetupError, start_log};
 
 use std::sync::Arc;
@@ -24,8 +27,8 @@ struct Listeners {}
 
 impl Events {
     /// Tells what happened. Returns at once.
-    pub fn emit(&self, event: &Event<'_>) {
+    pub fn emit<'a>(&self, event: impl Into<Event<'a>>) {
         let Listeners {} = &*self.0;
-        log::write(event);
+        log::write(event.into());
     }
 }

@@ -6,7 +6,7 @@ use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD_NO_PAD;
 
 use crate::config::RelayLogin;
-use crate::observe::{Event, Events};
+use crate::observe::{Events, ProcessEvent};
 use crate::smtp::client::{AuthExchange, AuthFault, AuthTurn, Extensions, Meaning, Phase, meaning};
 
 use super::connection_error::ConnectionError;
@@ -43,7 +43,7 @@ impl LoginAlarm {
                     Some(reply) => format!("{fault}; it said {reply}"),
                     None => fault.to_string(),
                 };
-                self.events.emit(&Event::Alarm {
+                self.events.emit(ProcessEvent::Alarm {
                     what: &what,
                     todo: "mail waits in the queue until the relay host authenticates us",
                 });

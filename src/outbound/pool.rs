@@ -19,7 +19,7 @@ use crate::mail::limits::{
     CONNECTION_AGE_MAX, CONNECTION_TRANSACTIONS_MAX, FAREWELL, IDLE_CONNECTIONS_MAX,
 };
 use crate::mail::{Destination, Remote};
-use crate::observe::{Event, Events};
+use crate::observe::{Events, RemoteEvent};
 
 use super::connection::Connection;
 use super::connection_error::ConnectionError;
@@ -133,7 +133,7 @@ impl Pool {
                 if lent.is_spent() {
                     self.dismiss(lent);
                 } else if lent.kept.connection.is_quiet().await {
-                    self.0.events.emit(&Event::ConnectionReused {
+                    self.0.events.emit(RemoteEvent::ConnectionReused {
                         remote: &lent.kept.life.remote,
                         transactions: lent.kept.life.transactions,
                     });
@@ -196,7 +196,7 @@ impl Pool {
             transactions: 0,
             events: self.0.events.clone(),
         };
-        self.0.events.emit(&Event::ConnectionOpened {
+        self.0.events.emit(RemoteEvent::ConnectionOpened {
             remote: &life.remote,
         });
         Lent {
@@ -372,7 +372,7 @@ impl Kept {
 
 impl Drop for Life {
     fn drop(&mut self) {
-        self.events.emit(&Event::ConnectionClosed {
+        self.events.emit(RemoteEvent::ConnectionClosed {
             remote: &self.remote,
             transactions: self.transactions,
             age: self.opened.elapsed(),

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
-use crate::observe::{Event, Events};
+use crate::observe::{Events, ProcessEvent};
 
 use super::target::HostName;
 
@@ -27,7 +27,7 @@ impl RouteAlarm {
         }
         told.insert(host.clone(), now);
         drop(told);
-        events.emit(&Event::Alarm {
+        events.emit(ProcessEvent::Alarm {
             what,
             todo: "correct SMTP_RELAY_HOST or SMTP_ROUTES, or DNS; the mail waits until then",
         });

@@ -10,7 +10,7 @@ use tokio::task::{self, JoinError, JoinSet};
 use tokio_util::sync::CancellationToken;
 
 use crate::mail::{Destination, UnixMillis};
-use crate::observe::{Event, Events};
+use crate::observe::{Events, ProcessEvent, QueueEvent};
 use crate::store::{DueItem, ReadError, Store, Suspension};
 
 use super::keeper::Keeper;
@@ -96,7 +96,7 @@ impl<D: Deliver> Dispatcher<D> {
             match self.read_destinations().await {
                 Ok(found) => break found,
                 Err(error) => {
-                    self.events.emit(&Event::Alarm {
+                    self.events.emit(ProcessEvent::Alarm {
                         what: &format!("nothing is delivered yet: {error}"),
                         todo: "see what is wrong with the queue's file system",
                     });
@@ -235,7 +235,7 @@ impl<D: Deliver> Dispatcher<D> {
             Ok(ended) => ended,
             Err(error) => {
                 // our own bug: the same claim would do it again, so it waits for a restart
-                self.events.emit(&Event::Alarm {
+                self.events.emit(ProcessEvent::Alarm {
                     what: &format!("an attempt was lost: {error}"),
                     todo: "report this as a bug; its recipients are tried again after a restart",
                 });
@@ -263,13 +263,13 @@ impl<D: Deliver> Dispatcher<D> {
 
     fn tell(&self, destination: &Destination, change: Option<Change>) {
         match change {
-            Some(Change::Suspended(suspension)) => self.events.emit(&Event::Suspended {
+            Some(Change::Suspended(suspension)) => self.events.emit(QueueEvent::Suspended {
                 destination,
                 span: suspension.until.since((self.clock)()),
                 times: suspension.times,
                 trouble: &suspension.trouble,
             }),
-            Some(Change::Opened) => self.events.emit(&Event::Opened { destination }),
+            Some(Change::Opened) => self.events.emit(QueueEvent::Opened { destination }),
             None => {}
         }
     }
@@ -287,7 +287,7 @@ impl<D: Deliver> Dispatcher<D> {
         match items {
             Ok(items) => self.lines.end_read(&destination, &items, now),
             Err(error) => {
-                self.events.emit(&Event::DestinationTrouble {
+                self.events.emit(QueueEvent::DestinationTrouble {
                     destination: &destination,
                     error: &error.to_string(),
                 });
@@ -305,7 +305,7 @@ impl<D: Deliver> Dispatcher<D> {
             tokio::select! {
                 () = aborting.cancelled() => break,
                 _ = self.attempts.join_next() => {}
-                _ = every.tick() => self.events.emit(&Event::StillWaiting {
+                _ = every.tick() => self.events.emit(ProcessEvent::StillWaiting {
                     what: "delivery attempts",
                     count: self.attempts.len(),
                 }),

@@ -6,7 +6,7 @@ use std::collections::HashMap;
 use tokio::task::JoinSet;
 
 use crate::mail::Destination;
-use crate::observe::{Event, Events};
+use crate::observe::{Events, ProcessEvent};
 use crate::store::{CommitError, Store, Suspension};
 
 /// See the module. Bounded by the destinations with work.
@@ -37,7 +37,7 @@ impl Keeper {
     pub(super) async fn written(&mut self) {
         match self.writing.join_next().await {
             Some(Ok(Err(error @ (CommitError::DiskFull | CommitError::Failed(_))))) => {
-                self.events.emit(&Event::Warning {
+                self.events.emit(ProcessEvent::Warning {
                     what: &format!("a suspension is not remembered: {error}"),
                     todo: "nothing: it holds until a restart",
                 });

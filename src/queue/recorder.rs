@@ -4,7 +4,7 @@ use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
 use crate::mail::{Domain, Message, QueueId};
-use crate::observe::{Event, Events, NoReport};
+use crate::observe::{Events, MailEvent, NoReport, ProcessEvent};
 use crate::store::{CommitError, RecipientChange, Store};
 
 use super::decided::Decided;
@@ -62,7 +62,7 @@ impl Recorder {
                 }
                 Err(CommitError::Closed) => return Err(Unrecorded),
                 Err(error @ (CommitError::DiskFull | CommitError::Failed(_))) => {
-                    self.events.emit(&Event::Warning {
+                    self.events.emit(ProcessEvent::Warning {
                         what: &format!("{}: a verdict is not recorded yet: {error}", message.id),
                         todo: "free space on the queue's file system, or see what is wrong with it",
                     });
@@ -79,7 +79,7 @@ impl Recorder {
         let taken = bound.take(report.to(), report.weight(), (self.clock)());
         drop(bound);
         if !taken {
-            self.events.emit(&Event::ReportSuppressed {
+            self.events.emit(MailEvent::ReportSuppressed {
                 about,
                 to: report.to(),
                 kind: report.kind(),
@@ -127,7 +127,7 @@ impl Recorder {
         }
         let some_made = made.contains(&true); // else the store took no report either
         if let Some(report) = report.filter(|_| some_made) {
-            self.events.emit(&Event::ReportQueued {
+            self.events.emit(MailEvent::ReportQueued {
                 id: report_id,
                 about: message.id,
                 to: report.to(),
@@ -141,7 +141,7 @@ impl Recorder {
         ] {
             let has_none = |decided: &Decided| decided.verdict.report() == Some(&none);
             if some_made && decided.iter().any(has_none) {
-                self.events.emit(&Event::ReportDropped {
+                self.events.emit(MailEvent::ReportDropped {
                     about: message.id,
                     why,
                 });
@@ -169,7 +169,7 @@ impl Drop for InDoubt<'_> {
 fn possible_duplicate(events: &Events, id: QueueId, decided: &Decided) {
     if let Verdict::Delivered { answer, .. } = &decided.verdict {
         let remote = answer.remote.as_ref().map(ToString::to_string);
-        events.emit(&Event::PossibleDuplicate {
+        events.emit(MailEvent::PossibleDuplicate {
             id,
             to: &decided.before.address,
             remote: remote.as_deref().unwrap_or("unknown"),

@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 
 use crate::mail::limits::RELEASE_RECIPIENTS_MAX;
 use crate::mail::{QueueId, StateName, UnixMillis};
-use crate::observe::{Event, Events};
+use crate::observe::{Events, ProcessEvent, QueueEvent};
 use crate::store::{CommitError, Store};
 
 use super::Stop;
@@ -45,7 +45,7 @@ impl Releaser {
                 }
                 Some(Err(CommitError::Closed)) | None => break,
                 Some(Err(error)) => {
-                    self.events.emit(&Event::Warning {
+                    self.events.emit(ProcessEvent::Warning {
                         what: &format!("held mail is not released yet: {error}"),
                         todo: "nothing, if it does not come again; else see to the queue's file system",
                     });
@@ -58,7 +58,7 @@ impl Releaser {
             stop.claiming.run_until_cancelled(rest).await;
         }
         if released > 0 {
-            self.events.emit(&Event::Released {
+            self.events.emit(QueueEvent::Released {
                 recipients: released,
                 held: held(),
             });

@@ -6,7 +6,7 @@ use std::num::NonZeroU32;
 use std::time::Duration;
 
 use crate::mail::limits::REPORT_SENDERS_MAX;
-use crate::mail::{Address, UnixMillis};
+use crate::mail::{Address, AddressDomain, UnixMillis};
 
 const HOUR: Duration = Duration::from_secs(3_600);
 
@@ -16,7 +16,26 @@ pub(super) struct ReportBound {
     /// Until a report that was sent is forgotten, in milliseconds.
     each: u64,
     /// When everything about a sender will be forgotten. One without an entry has its full share.
-    free_at: HashMap<Address, UnixMillis>,
+    free_at: HashMap<Mailbox, UnixMillis>,
+}
+
+/// A sender, however it spells itself: else it would have a share for each spelling.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+struct Mailbox {
+    /// In lower case, without quotes.
+    local_part: Box<str>,
+    domain: AddressDomain,
+}
+
+impl Mailbox {
+    fn of(address: &Address) -> Mailbox {
+        let octets = address.local_part().chars();
+        let unquoted: String = octets.filter(|c| !matches!(c, '"' | '\\')).collect();
+        Mailbox {
+            local_part: unquoted.to_lowercase().into(),
+            domain: address.domain().clone(),
+        }
+    }
 }
 
 /// How much a report matters to who gets it.
@@ -44,7 +63,8 @@ impl ReportBound {
             Weight::Needed => HOUR,
             Weight::Courtesy => HOUR / 2,
         };
-        let known = self.free_at.get(sender).copied();
+        let sender = Mailbox::of(sender);
+        let known = self.free_at.get(&sender).copied();
         let busy_until = known.map_or(now, |at| at.max(now));
         // The first is always within the share.
         let free_at = UnixMillis(busy_until.0.saturating_add(self.each));
@@ -54,7 +74,7 @@ impl ReportBound {
         if known.is_none() && self.free_at.len() >= REPORT_SENDERS_MAX {
             self.make_room(now);
         }
-        self.free_at.insert(sender.clone(), free_at);
+        self.free_at.insert(sender, free_at);
         true
     }
 
@@ -94,6 +114,24 @@ mod tests {
         assert_eq!(allowed(&mut bound, Weight::Needed, 15), 1);
         assert!(bound.take(&address("eve@gp.test"), Weight::Needed, NOW));
         assert_eq!(allowed(&mut bound, Weight::Needed, 200), 4);
+    }
+
+    #[test]
+    fn another_spelling_is_no_other_sender() {
+        let mut bound = bound(1);
+        assert!(bound.take(&address("ann.b@gp.test"), Weight::Needed, NOW));
+        for spelling in [
+            "ann.b@GP.test",
+            "Ann.B@gp.test",
+            "\"ann.b\"@gp.test",
+            "\"\\ann.b\"@gp.test",
+        ] {
+            assert!(
+                !bound.take(&address(spelling), Weight::Needed, NOW),
+                "{spelling}"
+            );
+        }
+        assert!(bound.take(&address("ann.b@sub.gp.test"), Weight::Needed, NOW));
     }
 
     #[test]

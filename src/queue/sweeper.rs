@@ -9,7 +9,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::mail::limits::SWEEP_MESSAGES_MAX;
 use crate::mail::{Answer, Destination, QueueId, RecipientNo, UnixMillis};
-use crate::observe::{Event, Events};
+use crate::observe::{Events, MailEvent, ProcessEvent};
 use crate::store::{Loaded, Store};
 
 use super::custody::Custody;
@@ -176,7 +176,7 @@ impl Sweeper {
             Err(Unrecorded) => return,
         };
         for (decided, _) in decided.iter().zip(&made).filter(|(_, made)| **made) {
-            self.events.emit(&Event::Expired {
+            self.events.emit(MailEvent::Expired {
                 id,
                 recipient: &decided.after,
             });
@@ -199,7 +199,7 @@ impl Sweeper {
                 Err(error) => return self.trouble("messages that are over stay", &error),
             };
             for &id in &removed {
-                self.events.emit(&Event::Removed { id });
+                self.events.emit(MailEvent::Removed { id });
             }
             if removed.len() < SWEEP_MESSAGES_MAX {
                 return;
@@ -223,7 +223,7 @@ impl Sweeper {
     }
 
     fn trouble(&self, what: &str, error: &dyn std::fmt::Display) {
-        self.events.emit(&Event::Warning {
+        self.events.emit(ProcessEvent::Warning {
             what: &format!("{what}: {error}"),
             todo: "nothing, if it does not come again; else see to the queue's file system",
         });

@@ -10,7 +10,7 @@ use futures_util::FutureExt as _;
 use tokio_util::sync::CancellationToken;
 
 use crate::mail::{Answer, EnhancedCode, Message, Reason, Recipient, RecipientNo, UnixMillis};
-use crate::observe::{Event, Events};
+use crate::observe::{Events, MailEvent, ProcessEvent, QueueEvent};
 use crate::store::{Loaded, ReadError, Store};
 
 use super::custody::Custody;
@@ -132,7 +132,7 @@ impl<D: Deliver> Worker<D> {
             Ok(loaded) => loaded,
             Err(ReadError::Damaged(_)) => return Err(Ending::SetAside), // told by the store
             Err(ReadError::Failed(error)) => {
-                self.events.emit(&Event::DestinationTrouble {
+                self.events.emit(QueueEvent::DestinationTrouble {
                     destination: &claim.destination,
                     error: &error,
                 });
@@ -161,7 +161,7 @@ impl<D: Deliver> Worker<D> {
         match AssertUnwindSafe(attempt).catch_unwind().await {
             Ok(outcomes) => outcomes,
             Err(_) => {
-                self.events.emit(&Event::Alarm {
+                self.events.emit(ProcessEvent::Alarm {
                     what: &format!("{}: a delivery attempt panicked", assignment.message.id),
                     todo: "report this as a bug, with the panic's message from the log",
                 });
@@ -182,7 +182,7 @@ impl<D: Deliver> Worker<D> {
             let Some(answer) = decided.verdict.answer() else {
                 continue; // no verdict of an attempt is without one
             };
-            self.events.emit(&Event::Attempted {
+            self.events.emit(MailEvent::Attempted {
                 id: message.id,
                 before: &decided.before,
                 after: &decided.after,

@@ -16,7 +16,7 @@ use tokio::sync::{mpsc, oneshot};
 
 use crate::mail::limits::{COMMIT_GROUP_BYTES_MAX, COMMIT_GROUP_MAX};
 use crate::mail::{Destination, QueueId, UnixMillis};
-use crate::observe::{Event, Events, wall_clock};
+use crate::observe::{Events, ProcessEvent, wall_clock};
 
 use super::body_files::{BodyFiles, FileGuard};
 use super::counters::Counters;
@@ -248,7 +248,7 @@ impl Committer {
             }
             Err(error) => {
                 self.health.failed(&error);
-                self.events.emit(&Event::Alarm {
+                self.events.emit(ProcessEvent::Alarm {
                     what: &format!("a commit failed, no mail is accepted: {error}"),
                     todo: "make space or mend the disk below SMTP_QUEUE_PATH; the store is opened again by itself",
                 });
@@ -346,7 +346,7 @@ impl Committer {
     fn reopen(&self, unconfirmed: &[QueueId]) {
         loop {
             if !self.engine.close() {
-                self.events.emit(&Event::Alarm {
+                self.events.emit(ProcessEvent::Alarm {
                     what: "a reader does not let go of the failed store; the process ends itself",
                     todo: "let systemd start it again",
                 });
@@ -358,7 +358,7 @@ impl Committer {
             }
         }
         self.health.recovered();
-        self.events.emit(&Event::Warning {
+        self.events.emit(ProcessEvent::Warning {
             what: "the store is open again",
             todo: "",
         });
@@ -415,7 +415,7 @@ fn watch_flushes(health: &Health, events: &Events, over: &AtomicBool) {
             .flush_running_since()
             .is_some_and(|since| Instant::now() > since + FLUSH_STALL)
         {
-            events.emit(&Event::Alarm {
+            events.emit(ProcessEvent::Alarm {
                 what: "a flush does not end; the process ends itself, nothing acknowledged is lost",
                 todo: "look at the disk below SMTP_QUEUE_PATH",
             });
@@ -431,7 +431,7 @@ struct AbortOnPanic {
 
 impl Drop for AbortOnPanic {
     fn drop(&mut self) {
-        self.events.emit(&Event::Alarm {
+        self.events.emit(ProcessEvent::Alarm {
             what: "the committer panicked; the process ends itself, nothing acknowledged is lost",
             todo: "let systemd start it again, and report the line above",
         });

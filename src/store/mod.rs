@@ -37,7 +37,7 @@ use crate::mail::{
     AddressDomain, Destination, Message, QueueId, Recipient, RecipientNo, UnixMillis,
 };
 use crate::message::header_section;
-use crate::observe::{Event, Events};
+use crate::observe::{Events, QueueEvent};
 
 pub use counters::Counts;
 pub use held::ReleasedPage;
@@ -540,7 +540,7 @@ impl Store {
         if let Err(ReadError::Damaged(what)) = &read {
             self.0
                 .events
-                .emit(&Event::Quarantined { id: Some(id), what });
+                .emit(QueueEvent::Quarantined { id: Some(id), what });
         }
         read
     }

@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 
 use rustix::fs::{FlockOperation, RenameFlags};
 
-use crate::observe::{Event, Events};
+use crate::observe::{Events, ProcessEvent, QueueEvent};
 
 use super::body_files::private_directory;
 use super::engine::{SledTrouble, Trees};
@@ -146,7 +146,7 @@ impl QueueDirectory {
         }
         self.make_names_durable().map_err(fail)?;
         if Trees::has_blobs(&path) {
-            events.emit(&Event::Alarm {
+            events.emit(ProcessEvent::Alarm {
                 what: "the database has blob files, which are not safe against a power cut",
                 todo: "report this: no value should be that large",
             });
@@ -194,7 +194,7 @@ impl QueueDirectory {
     fn migrate(&self, trees: &Trees, events: &Events) -> Result<(), OpenError> {
         let found = self.schema(trees)?;
         for step in migrations::ALL.iter().filter(|step| step.to > found) {
-            events.emit(&Event::Migrated {
+            events.emit(QueueEvent::Migrated {
                 to: step.to,
                 what: step.what,
             });
@@ -275,7 +275,7 @@ impl QueueDirectory {
         match self.copy_database(trees) {
             Ok(()) => Some(Ok(())),
             Err(error) => {
-                events.emit(&Event::Warning {
+                events.emit(ProcessEvent::Warning {
                     what: &format!("the database could not be copied to give back space: {error}"),
                     todo: "make space; the next start tries again",
                 });

@@ -8,7 +8,7 @@ use std::path::Path;
 use sled::IVec;
 
 use crate::mail::{AddressDomain, Destination, QueueId, UnixMillis};
-use crate::observe::{Event, Events};
+use crate::observe::{Events, ProcessEvent, QueueEvent};
 
 use super::body_files::{BodyFiles, private_directory};
 use super::counters::{Counts, Delta};
@@ -77,7 +77,7 @@ impl Recovery<'_> {
         }
         self.orphaned_files(&mut found);
         self.trees.db.flush()?;
-        self.events.emit(&Event::Recovered {
+        self.events.emit(QueueEvent::Recovered {
             messages: found.counts.messages,
             orphans: found.orphans,
             lines_mended: found.lines_mended,
@@ -357,7 +357,7 @@ impl Recovery<'_> {
             ));
             return Ok(false);
         }
-        self.events.emit(&Event::Quarantined {
+        self.events.emit(QueueEvent::Quarantined {
             id: None,
             what: &format!("{}: {why}", file.display()),
         });
@@ -365,7 +365,7 @@ impl Recovery<'_> {
     }
 
     fn alarm(&self, what: &str) {
-        self.events.emit(&Event::Alarm {
+        self.events.emit(ProcessEvent::Alarm {
             what,
             todo: "look at the disk; a backup of the queue directory may still have it",
         });

@@ -74,6 +74,13 @@ impl Terminal {
             .expect("a terminal takes a line");
     }
 
+    /// Presses one key.
+    pub fn presses(&self, key: u8) {
+        (&self.near)
+            .write_all(&[key])
+            .expect("a terminal takes a key");
+    }
+
     /// Everything that was on the screen so far.
     pub fn screen(&self) -> &str {
         &self.screen

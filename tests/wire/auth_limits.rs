@@ -112,6 +112,48 @@ async fn an_exchange_begun_before_the_cap_does_not_go_on_behind_it() {
 }
 
 #[tokio::test]
+async fn a_stranger_has_one_command_timeout_to_authenticate_in_all() {
+    // W-9.13, W-12.01
+    let world = with_users("ann:secret")
+        .set("SMTP_ALLOW_NETWORKS", "127.0.0.1")
+        .set("SMTP_AUTH_ANYWHERE", "true")
+        .set("SMTP_COMMAND_TIMEOUT", "1500ms")
+        .await;
+    let dial = || world.client().from("127.0.0.7");
+    let mut ann = dial().session().await;
+    let right = format!("AUTH PLAIN {ANN}");
+    ann.cmd(&right).await.expect("235 2.7.0");
+    let mut listed = world.client().session().await;
+    let mut silent = Vec::new();
+    for (said, replies) in [("", 0), ("AUTH PLAIN\r\n", 1), ("BDAT 5\r\nx", 0)] {
+        let mut client = dial().session().await;
+        client.send_octets(said).await;
+        silent.push((said, replies, client));
+    }
+    let mut talker = dial().session().await;
+    let last = loop {
+        let reply = talker.cmd("NOOP").await;
+        if !reply.is(250) {
+            break reply;
+        }
+        ann.cmd("NOOP").await.expect(250);
+        listed.cmd("NOOP").await.expect(250);
+    };
+    last.expect("421 4.7.0");
+    talker.expect_closed().await;
+    for (said, replies, mut client) in silent {
+        for _ in 0..replies {
+            client.read_reply().await.expect(334);
+        }
+        let last = client.read_reply().await;
+        assert!(last.is("421 4.7.0"), "behind {said:?}: {last}");
+        client.expect_closed().await;
+    }
+    ann.cmd("MAIL FROM:<ann@gp.test>").await.expect(250);
+    listed.cmd("MAIL FROM:<bob@gp.test>").await.expect(250);
+}
+
+#[tokio::test]
 async fn what_auth_hash_prints_stands_for_the_password() {
     // W-9.01, W-9.03, W-9.07
     let world = World::setup()

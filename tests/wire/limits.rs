@@ -447,6 +447,18 @@ async fn who_connects_and_goes_leaves_nothing_behind() {
     // W-1.13
     let world = World::setup().set("SMTP_MAX_CONNECTIONS", "100").await;
     world.client().session().await.quit().await;
+    // What the relay opens for itself is open, the control socket last.
+    world
+        .log()
+        .wait_for(|line| line.field("what").as_deref() == Some("health"))
+        .await;
+    let control = world.relay().directory().join("spool/control.sock");
+    let opened = async {
+        while !control.exists() {
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+    };
+    within(Location::caller(), || format!("{control:?}"), opened).await;
     let before = world.relay().open_descriptors();
     for number in 0..1_000 {
         let client = world.client().lenient().connect().await;
@@ -456,6 +468,16 @@ async fn who_connects_and_goes_leaves_nothing_behind() {
             client.close();
         }
     }
+    // Who came last is answered last, with 220 or 421: nobody is left in the queue before accept.
+    let last = TcpStream::connect(world.relay().address()).await;
+    let (reading, writing) = last.expect("the relay listens").into_split();
+    drop(writing);
+    within(
+        Location::caller(),
+        || "the last connection to be accepted and closed".to_owned(),
+        everything(reading),
+    )
+    .await;
     let gone = async {
         while world.relay().open_descriptors() > before {
             tokio::time::sleep(Duration::from_millis(20)).await;

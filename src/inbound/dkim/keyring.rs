@@ -10,7 +10,7 @@ use crate::config::{DkimKeyConfig, DkimKeySource, Selector};
 use crate::mail::Domain;
 use crate::mail::limits::TLS_FILES_INTERVAL;
 use crate::message::dkim::DkimAlgorithm;
-use crate::observe::{Event, Events};
+use crate::observe::{Events, ProcessEvent};
 
 use super::super::file_stamp::FileStamp;
 use super::key::{SigningKey, load_dkim_key};
@@ -148,12 +148,12 @@ impl Keyring {
         };
         let config = &self.slots[at].config;
         match loaded.and_then(|signer| self.replace(at, Arc::new(signer))) {
-            Ok(()) => events.emit(&Event::DkimKeyReloaded {
+            Ok(()) => events.emit(ProcessEvent::DkimKeyReloaded {
                 domain: config.domain.as_str(),
                 selector: config.selector.as_str(),
                 path: path_of(config).unwrap_or(Path::new("")),
             }),
-            Err(error) => events.emit(&Event::Alarm {
+            Err(error) => events.emit(ProcessEvent::Alarm {
                 what: &format!(
                     "the new DKIM key can't be used, the one before stays in use: {error}"
                 ),

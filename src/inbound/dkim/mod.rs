@@ -19,7 +19,7 @@ use crate::mail::limits::DKIM_SIGNINGS_MAX;
 use crate::mail::{Domain, QueueId};
 use crate::message::dkim::{Signable, Unsigned};
 use crate::message::{Scanned, Trace};
-use crate::observe::{Event, Events};
+use crate::observe::{Events, MailEvent};
 use crate::store::FinishedBody;
 
 use keyring::{Keyring, Signer};
@@ -96,7 +96,7 @@ impl Dkim {
         let signed = tokio::task::spawn_blocking(sign).await;
         match signed.unwrap_or_else(|_| Err("the signing thread ended".to_owned())) {
             Ok(fields) => {
-                self.events.emit(&Event::DkimSigned {
+                self.events.emit(MailEvent::DkimSigned {
                     id: trace.id,
                     domain: domain.as_str(),
                     keys: &names(&signers),
@@ -108,7 +108,7 @@ impl Dkim {
     }
 
     fn unsigned(&self, id: QueueId, domain: Option<&Domain>, why: &Unsigned) -> Vec<u8> {
-        self.events.emit(&Event::DkimUnsigned {
+        self.events.emit(MailEvent::DkimUnsigned {
             id,
             domain: domain.map(Domain::as_str),
             why: &why.to_string(),
@@ -117,7 +117,7 @@ impl Dkim {
     }
 
     fn failed(&self, id: QueueId, domain: Option<&Domain>, error: &str) -> NotSigned {
-        self.events.emit(&Event::DkimFailed {
+        self.events.emit(MailEvent::DkimFailed {
             id,
             domain: domain.map(Domain::as_str),
             error,

@@ -2,8 +2,8 @@
 
 use memchr::memchr;
 
-/// More of a line is not held back: it is passed on in fragments.
-const HELD_BYTES_MAX: usize = 4_096;
+/// A line that is longer is passed on in fragments of so many octets, or one fewer.
+const FRAGMENT_BYTES: usize = 4_096;
 
 /// A line or a fragment of one, with its line end if that is in it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -16,6 +16,11 @@ pub(super) struct Line<'a> {
 }
 
 impl<'a> Line<'a> {
+    /// Whether this is not all of a line: more follows, or could have.
+    pub(super) fn is_cut(&self) -> bool {
+        !self.ends && self.octets.len() >= FRAGMENT_BYTES - 1
+    }
+
     /// Without CRLF, and whether that was there.
     pub(super) fn content(&self) -> (&'a [u8], bool) {
         match self.octets.strip_suffix(b"\r\n") {
@@ -40,22 +45,24 @@ impl Lines {
         }
     }
 
-    /// Hands on the lines that `input` ends, and of long ones what there is. No fragment ends
-    /// between CR and LF.
+    /// Hands on the lines that `input` ends, and of long ones what there is. Where a line is cut into
+    /// fragments depends on the line alone, and never is between CR and LF.
     pub(super) fn feed<E>(
         &mut self,
         mut input: &[u8],
         mut take: impl FnMut(Line<'_>) -> Result<(), E>,
     ) -> Result<(), E> {
         while !input.is_empty() {
-            let end = memchr(b'\n', input);
-            let (piece, rest) = input.split_at(end.map_or(input.len(), |at| at + 1));
+            let room = FRAGMENT_BYTES - self.held.len();
+            let window = &input[..room.min(input.len())];
+            let end = memchr(b'\n', window);
+            if end.is_none() && window.len() < room {
+                self.held.extend_from_slice(window);
+                return Ok(());
+            }
+            let (piece, rest) = input.split_at(end.map_or(room, |at| at + 1));
             input = rest;
             let ends = end.is_some();
-            if !ends && self.held.len() + piece.len() <= HELD_BYTES_MAX {
-                self.held.extend_from_slice(piece);
-                continue;
-            }
             let last_is_cr = !ends && piece.ends_with(b"\r");
             let piece = &piece[..piece.len() - usize::from(last_is_cr)];
             let starts = std::mem::replace(&mut self.at_start, ends);
@@ -125,29 +132,24 @@ mod tests {
     }
 
     #[test]
-    fn long_lines_come_in_fragments_that_leave_crlf_whole() {
-        let text = [&vec![b'x'; 10_000][..], b"\r\nend"].concat();
-        for size in [1, 5_000, 10_001, 20_000] {
-            let cut = cut(&text, size);
-            let whole: Vec<u8> = cut.iter().flat_map(|(octets, ..)| octets.clone()).collect();
-            assert_eq!(whole, text);
-            assert!(
-                cut[0].1
-                    && cut
-                        .iter()
-                        .skip(1)
-                        .all(|(_, starts, _)| !starts || cut.last().unwrap().0 == b"end")
-            );
-            assert!(
-                cut.iter()
-                    .all(|(octets, ..)| !octets.ends_with(b"\r") && octets.first() != Some(&b'\n'))
-            );
-            let ends: Vec<&[u8]> = cut
-                .iter()
-                .filter(|(_, _, ends)| *ends)
-                .map(|(octets, ..)| &octets[octets.len() - 2..])
-                .collect();
-            assert_eq!(ends, [b"\r\n"]);
+    fn long_lines_come_in_the_same_fragments_in_any_pieces() {
+        let text = |long: usize| [&vec![b'x'; long][..], b"\r\nend"].concat();
+        for (long, want) in [
+            (4_094, vec![4_096, 3]),
+            (4_095, vec![4_095, 2, 3]), // CRLF stays whole
+            (4_096, vec![4_096, 2, 3]),
+            (10_000, vec![4_096, 4_096, 1_810, 3]),
+        ] {
+            for size in [1, 7, 4_096, 5_000, 20_000] {
+                let cut = cut(&text(long), size);
+                let lengths: Vec<usize> = cut.iter().map(|(octets, ..)| octets.len()).collect();
+                assert_eq!(lengths, want, "{long} in pieces of {size}");
+                let whole: Vec<u8> = cut.iter().flat_map(|(octets, ..)| octets.clone()).collect();
+                assert_eq!(whole, text(long));
+                let starts: Vec<bool> = cut.iter().map(|(_, starts, _)| *starts).collect();
+                let last = starts.len() - 1;
+                assert!((0..=last).all(|at| starts[at] == (at == 0 || at == last)));
+            }
         }
     }
 }

@@ -105,6 +105,9 @@ impl Place {
 impl Walk {
     fn line(&mut self, line: Line<'_>, to: &mut impl Visitor) -> Result<(), Obstacle> {
         if let Some((level, closes)) = self.delimits(line) {
+            if line.is_cut() {
+                return Err(Obstacle::TooLarge); // nobody knows yet what else stands in it
+            }
             self.end_header(to)?;
             to.delimiter(line)?;
             return self.begin_behind(level, closes);

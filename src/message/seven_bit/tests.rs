@@ -15,7 +15,9 @@ fn survey(message: &[u8], size: usize) -> Result<Plan, Obstacle> {
 
 /// In pieces of any size it must come out the same.
 fn rewrite(message: &[u8]) -> Result<Vec<u8>, Obstacle> {
-    let plan = survey(message, 4_096)?;
+    let plan = survey(message, 4_096);
+    assert_eq!(survey(message, message.len().max(1)), plan);
+    let plan = plan?;
     let mut whole = Vec::new();
     for size in [4_096, 1, 7] {
         assert_eq!(survey(message, size).as_ref(), Ok(&plan));
@@ -126,6 +128,19 @@ fn base64_keeps_the_last_line_end_of_a_whole_message() {
 }
 
 #[test]
+fn a_line_of_any_length_comes_out_the_same_in_any_pieces() {
+    let long = "all ascii but for gr\u{fc}n ".repeat(1_000);
+    check_leaves(&format!("A: b\r\n\r\n{long}\r\n{long}"));
+    check_leaves(&format!("A: b\r\n\r\n{}", "\u{fc}".repeat(10_000)));
+}
+
+#[track_caller]
+fn check_leaves(message: &str) {
+    let got = rewrite(message.as_bytes()).expect("it can be done");
+    assert_eq!(leaves(message.as_bytes()), leaves(&got));
+}
+
+#[test]
 fn what_is_sealed_passes_as_it_is_if_it_can() {
     let signed = "Content-Type: multipart/mixed; boundary=o\n\n--o\nContent-Type: multipart/signed; boundary=s\n\n\
                   --s\nContent-Transfer-Encoding: 8bit\n\nascii\n--s--\n--o\n\nthe rest is gr\u{fc}n but for most of it\n--o--\n";
@@ -192,6 +207,11 @@ fn what_cant_be_done_is_not_done() {
     check(&format!("{deep}\n\u{fc}"), Obstacle::TooLarge);
     check(
         &"Content-Type: message/rfc822\n\n".repeat(200),
+        Obstacle::TooLarge,
+    );
+    let blanks = " ".repeat(5_000);
+    check(
+        &format!("Content-Type: multipart/mixed; boundary=a\n\n--a\n\n\u{fc}\n--a{blanks}x\n"),
         Obstacle::TooLarge,
     );
     let many = "--a\n\nx\n".repeat(10_001);

@@ -13,7 +13,7 @@ use tokio::time::Instant;
 use crate::mail::limits::TRANSACTION_RECIPIENTS_MAX;
 use crate::mail::{Answer, EnhancedCode, Message, Reason, Recipient, Remote};
 use crate::message::Plan;
-use crate::observe::{Event, Events};
+use crate::observe::{Events, MailEvent};
 use crate::queue::Contact;
 use crate::smtp::client::verdict::answer_of;
 use crate::smtp::client::{Settled, Transaction, Verdict};
@@ -296,7 +296,7 @@ impl Drop for Watched<'_> {
 }
 
 fn tell_possible_duplicate(events: &Events, message: &Message, to: &Recipient, remote: &Remote) {
-    events.emit(&Event::PossibleDuplicate {
+    events.emit(MailEvent::PossibleDuplicate {
         id: message.id,
         to: &to.address,
         remote: &remote.to_string(),

@@ -15,6 +15,7 @@ mod parameters;
 mod path;
 mod recipients;
 mod reply;
+mod rules;
 mod session;
 mod submission;
 
@@ -22,9 +23,8 @@ pub use allowance::{Allowance, MailIntake};
 pub use chunk::{Chunk, PartOf};
 pub use line_reader::{LineFault, LineReader, Split};
 pub use recipients::Named;
-pub use reply::{
-    AuthPolicy, Offers, Reply, Rules, Say, SenderPolicy, SessionLimits, write_accepted,
-};
+pub use reply::{Offers, Reply, Say, write_accepted};
+pub use rules::{AuthPolicy, Rules, SenderPolicy, SessionLimits};
 pub use session::{About, Next, Session, Step};
 pub use submission::Submission;
 

@@ -87,7 +87,8 @@ impl Session {
     }
 
     /// What a client is told that must authenticate first; `None`: it need not.
-    pub(super) fn demands_auth(&self) -> Option<Say> {
+    #[must_use]
+    pub fn demands_auth(&self) -> Option<Say> {
         self.auth.demanded.filter(|_| self.auth.user.is_none())
     }
 }

@@ -8,7 +8,8 @@ use crate::smtp::server::parameter_fault::ParameterFault;
 use crate::smtp::server::parameters;
 use crate::smtp::server::path::{self, PathFault};
 use crate::smtp::server::recipients::{Added, Named, Recipients};
-use crate::smtp::server::reply::{Reply, Rules, Say};
+use crate::smtp::server::reply::{Reply, Say};
+use crate::smtp::server::rules::Rules;
 use crate::smtp::server::submission::Submission;
 
 use super::Session;

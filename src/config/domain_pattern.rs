@@ -1,35 +1,46 @@
-//! `SMTP_SENDER_DOMAINS`: which domains may stand in MAIL FROM besides the host name.
+//! How lists of domains are written: a domain, or all that is below one.
+
+use std::fmt;
 
 use crate::mail::{Domain, DomainError};
 
-/// One item of `SMTP_SENDER_DOMAINS`.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum SenderDomain {
+/// Which domains an item of a list means. In order, those that mean one domain come first.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum DomainPattern {
     /// `example.org`: this domain, none of its subdomains.
     Exactly(Domain),
     /// `*.example.org`: any subdomain at any depth, not the domain itself.
     SubdomainsOf(Domain),
 }
 
-impl SenderDomain {
+impl DomainPattern {
     /// Reads `example.org` or `*.example.org`.
-    pub fn parse(text: &str) -> Result<SenderDomain, DomainError> {
+    pub fn parse(text: &str) -> Result<DomainPattern, DomainError> {
         match text.strip_prefix("*.") {
-            Some(parent) => Domain::parse(parent).map(SenderDomain::SubdomainsOf),
-            None => Domain::parse(text).map(SenderDomain::Exactly),
+            Some(parent) => Domain::parse(parent).map(DomainPattern::SubdomainsOf),
+            None => Domain::parse(text).map(DomainPattern::Exactly),
         }
     }
 
-    /// Whether mail from `domain` is let in by this item.
+    /// Whether `domain` is meant.
     #[must_use]
     pub fn matches(&self, domain: &Domain) -> bool {
         match self {
-            SenderDomain::Exactly(own) => own == domain,
+            DomainPattern::Exactly(own) => own == domain,
             // The dot belongs to the match: `evilexample.org` is no subdomain of `example.org`.
-            SenderDomain::SubdomainsOf(parent) => domain
+            DomainPattern::SubdomainsOf(parent) => domain
                 .as_str()
                 .strip_suffix(parent.as_str())
                 .is_some_and(|labels| labels.len() > 1 && labels.ends_with('.')),
+        }
+    }
+}
+
+impl fmt::Display for DomainPattern {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            DomainPattern::Exactly(domain) => domain.fmt(f),
+            DomainPattern::SubdomainsOf(parent) => write!(f, "*.{parent}"),
         }
     }
 }
@@ -40,8 +51,15 @@ mod tests {
 
     #[track_caller]
     fn check(item: &str, domain: &str, want: bool) {
-        let item = SenderDomain::parse(item).unwrap();
+        let item = DomainPattern::parse(item).unwrap();
         assert_eq!(item.matches(&Domain::parse(domain).unwrap()), want);
+    }
+
+    #[test]
+    fn it_is_shown_as_it_is_written() {
+        for text in ["example.org", "*.example.org"] {
+            assert_eq!(DomainPattern::parse(text).unwrap().to_string(), text);
+        }
     }
 
     #[test]
@@ -67,7 +85,7 @@ mod tests {
     #[test]
     fn a_star_elsewhere_is_refused() {
         for text in ["*", "*.", "*.*.example.org", "a.*.org", "*example.org", ""] {
-            assert!(SenderDomain::parse(text).is_err(), "{text}");
+            assert!(DomainPattern::parse(text).is_err(), "{text}");
         }
     }
 }
