@@ -41,7 +41,8 @@ impl Terminal {
         command
             .stdin(on_it())
             .stderr(on_it())
-            .stdout(Stdio::piped());
+            .stdout(Stdio::piped())
+            .kill_on_drop(true);
         Terminal {
             child: command.spawn().expect("the binary can be started"),
             near,

@@ -1,10 +1,12 @@
 //! W-9: lines too long, failures too many, and users whose password is not kept.
 
+use std::panic::Location;
+
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use futures_util::future::join_all;
 
-use crate::support::{Setup, World};
+use crate::support::{Setup, World, within};
 
 const ANN: &str = "AGFubgBzZWNyZXQ="; // \0ann\0secret
 const WRONG: &str = "AGFubgB3cm9uZw=="; // \0ann\0wrong
@@ -131,14 +133,18 @@ async fn a_stranger_has_one_command_timeout_to_authenticate_in_all() {
         silent.push((said, replies, client));
     }
     let mut talker = dial().session().await;
-    let last = loop {
-        let reply = talker.cmd("NOOP").await;
-        if !reply.is(250) {
-            break reply;
+    let talk = async {
+        loop {
+            let reply = talker.cmd("NOOP").await;
+            if !reply.is(250) {
+                return reply;
+            }
+            ann.cmd("NOOP").await.expect(250);
+            listed.cmd("NOOP").await.expect(250);
         }
-        ann.cmd("NOOP").await.expect(250);
-        listed.cmd("NOOP").await.expect(250);
     };
+    let what = || "a stranger's NOOPs to come to an end".to_owned();
+    let last = within(Location::caller(), what, talk).await;
     last.expect("421 4.7.0");
     talker.expect_closed().await;
     for (said, replies, mut client) in silent {
