@@ -121,7 +121,7 @@ pub fn ask_offline<T, F: Future<Output = T>>(
     let runtime = runtime()?;
     let answer: Result<T, OutboundSetupError> = runtime.block_on(async {
         let ways = Ways::new(config, Dns::new(&config.delivery)?, events)?;
-        Ok(question(Admin::new(&config.delivery, store.clone(), ways)).await)
+        Ok(question(Admin::new(store.clone(), ways)).await)
     });
     let closed = store.map_or(Ok(()), |store| runtime.block_on(store.close()));
     runtime.shutdown_timeout(Duration::from_secs(1));
@@ -159,7 +159,7 @@ async fn serve(config: &Config, store: &Store, events: &Events) -> Result<(), Se
 
     let ways =
         Ways::new(config, outbound.dns(), events.clone()).map_err(OutboundSetupError::from)?;
-    let admin = Admin::new(&config.delivery, Some(store.clone()), ways);
+    let admin = Admin::new(Some(store.clone()), ways);
     let control = tokio::spawn(http::serve_control(
         config.control_socket.clone(),
         admin,

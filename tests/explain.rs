@@ -145,6 +145,11 @@ async fn the_control_socket_is_for_owner_and_group_and_a_dead_one_is_replaced() 
     let socket = directory.join("control.sock");
     drop(UnixListener::bind(&socket).unwrap()); // as a killed relay leaves it
     world.relay().start().await;
+    let told = world
+        .log()
+        .wait_for(|line| line.is("listening") && line.field("what").as_deref() == Some("control"));
+    let at = told.await.field("address").unwrap();
+    assert_eq!(at, socket.to_str().unwrap());
     explained(world.relay(), "dest.test").await;
     let mode = std::fs::metadata(&socket).unwrap().permissions().mode();
     assert_eq!(mode & 0o777, 0o660);

@@ -107,7 +107,7 @@ impl Admin {
         let mut recipients = Vec::new();
         let mut left_out = None;
         if let Some(store) = &self.store {
-            let destination = (self.destination_of)(address.domain());
+            let destination = self.ways.destination(address.domain());
             let line = store.line(&destination, LINE_ITEMS_MAX + 1).await?;
             if line.len() > LINE_ITEMS_MAX {
                 left_out = Some(format!(
@@ -145,7 +145,7 @@ impl Admin {
     ) -> Vec<ExplainedRecipient> {
         let now = wall_clock();
         let explained = |rcpt: &&Recipient| {
-            let destination = (self.destination_of)(rcpt.address.domain());
+            let destination = self.ways.destination(rcpt.address.domain());
             let suspended = ways
                 .iter()
                 .any(|way| way.destination == destination.as_str() && way.suspended.is_some());
@@ -163,8 +163,8 @@ impl Admin {
     }
 
     async fn way(&self, domain: &AddressDomain) -> Result<ExplainedWay, AdminError> {
-        let destination = (self.destination_of)(domain);
         let Way {
+            destination,
             route,
             route_rule,
             tls,

@@ -11,9 +11,8 @@ pub use explanation::{
     ExplainedHost, ExplainedMessage, ExplainedRecipient, ExplainedWay, Explanation,
 };
 
-use crate::config::DeliveryConfig;
-use crate::outbound::{Ways, destination_of};
-use crate::store::{DestinationOf, ReadError, Store};
+use crate::outbound::Ways;
+use crate::store::{ReadError, Store};
 
 /// Answers the operator. Cheap to clone.
 #[derive(Clone)]
@@ -21,7 +20,6 @@ pub struct Admin {
     /// Where the mail is; `None`: there is no queue yet.
     store: Option<Store>,
     ways: Ways,
-    destination_of: DestinationOf,
 }
 
 /// Why there is no answer. One line that says what to do.
@@ -41,11 +39,7 @@ pub enum AdminError {
 impl Admin {
     /// Over a store, or none where there is no queue yet.
     #[must_use]
-    pub fn new(config: &DeliveryConfig, store: Option<Store>, ways: Ways) -> Admin {
-        Admin {
-            store,
-            ways,
-            destination_of: std::sync::Arc::new(destination_of(config)),
-        }
+    pub fn new(store: Option<Store>, ways: Ways) -> Admin {
+        Admin { store, ways }
     }
 }

@@ -6,11 +6,12 @@ use super::dkim_key::{DkimKeyConfig, DkimKeySource};
 use super::problem::{ConfigProblems, Warning};
 use super::reader::{Reader, Setting};
 use super::relation;
+use super::relay_host::{RelayHost, RelayLogin};
 use super::sources::Sources;
 use super::table;
 use super::typed::{
     AccessConfig, AuthConfig, Config, DeliveryConfig, LimitsConfig, LogConfig, QueueConfig,
-    RelayHost, RelayLogin, ServerTlsConfig, SmtpdConfig,
+    ServerTlsConfig, SmtpdConfig,
 };
 use super::unknown;
 
@@ -267,12 +268,13 @@ mod tests {
 
     use crate::mail::Domain;
 
+    use super::super::choice::{LogFormat, Mode};
     use super::super::problem::Problem;
     use super::super::rate::Rate;
+    use super::super::relay_host::{RelayHost, RelayName, RelayScheme};
     use super::super::routes::{Routes, Via};
     use super::super::sources::Origin;
     use super::super::tls_policy::{TlsLevel, TlsPolicy};
-    use super::super::typed::{LogFormat, Mode, RelayHost, RelayName, RelayScheme};
     use super::*;
 
     fn config(variables: &[(&str, &str)]) -> Config {

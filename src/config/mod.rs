@@ -10,6 +10,7 @@ mod amount;
 mod auth_users;
 mod build;
 mod by_domain;
+mod choice;
 mod destination_rate;
 mod dkim_key;
 mod domain_pattern;
@@ -34,6 +35,7 @@ mod variable;
 
 pub use auth_users::{AuthUser, Credential, ScramVerifier};
 pub use build::{Examination, Loaded, examine};
+pub use choice::{LogFormat, Mode};
 pub use destination_rate::DestinationRates;
 pub use dkim_key::{DkimKeyConfig, DkimKeySource, Selector};
 pub use domain_pattern::DomainPattern;
@@ -41,11 +43,12 @@ pub use problem::{ConfigProblems, Problem, Warning};
 pub use rate::Rate;
 pub use reader::Setting;
 pub use reference::{configuration_page, env_example};
+pub use relay_host::{RelayHost, RelayLogin, RelayName, RelayScheme};
 pub use routes::{Routes, Via};
 pub use secret::Secret;
 pub use sources::{Origin, Sources};
 pub use tls_policy::{TlsLevel, TlsPolicy, TlsRule};
 pub use typed::{
-    AccessConfig, AuthConfig, Config, DeliveryConfig, LimitsConfig, LogConfig, LogFormat, Mode,
-    QueueConfig, RelayHost, RelayLogin, RelayName, RelayScheme, ServerTlsConfig, SmtpdConfig,
+    AccessConfig, AuthConfig, Config, DeliveryConfig, LimitsConfig, LogConfig, QueueConfig,
+    ServerTlsConfig, SmtpdConfig,
 };

@@ -2,9 +2,10 @@
 
 use std::net::{IpAddr, Ipv6Addr};
 
+use crate::mail::Domain;
+
 use super::refusal::{Parsed, Refusal};
 use super::secret::Secret;
-use super::typed::{RelayHost, RelayName, RelayScheme};
 use super::value;
 
 const SMTP_PORT: u16 = 25;
@@ -12,6 +13,44 @@ const SMTP_PORT: u16 = 25;
 const SMTPS_PORT: u16 = 465;
 /// Longest name of a user, and longest password, in bytes.
 const LOGIN_BYTES_MAX: usize = 1_024;
+
+/// A smarthost.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct RelayHost {
+    /// Where TLS begins.
+    pub scheme: RelayScheme,
+    /// A name (A/AAAA only, no MX) or an address.
+    pub host: RelayName,
+    /// Its port.
+    pub port: u16,
+}
+
+/// Where TLS with a smarthost begins.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum RelayScheme {
+    /// `smtp://`: with STARTTLS, where that is.
+    Smtp,
+    /// `smtps://`: at once (RFC 8314 3).
+    Smtps,
+}
+
+/// As whom we authenticate.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct RelayLogin {
+    /// The user's name.
+    pub user: Box<str>,
+    /// The password.
+    pub password: Secret,
+}
+
+/// How a smarthost is named.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum RelayName {
+    /// To be asked in DNS.
+    Name(Domain),
+    /// To be dialled as it stands.
+    Address(IpAddr),
+}
 
 /// Reads `smtp://host` or `smtp://host:port`, or the same with `smtps://`; an IPv6 address has brackets.
 pub(super) fn relay_host(text: &str) -> Parsed<RelayHost> {
@@ -95,8 +134,6 @@ fn because(why: &str) -> Refusal {
 
 #[cfg(test)]
 mod tests {
-    use crate::mail::Domain;
-
     use super::*;
 
     #[track_caller]

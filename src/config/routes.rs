@@ -5,8 +5,7 @@ use crate::mail::Domain;
 use super::by_domain::ByDomain;
 use super::domain_pattern::DomainPattern;
 use super::refusal::{Parsed, Refusal};
-use super::relay_host::relay_host;
-use super::typed::RelayHost;
+use super::relay_host::{RelayHost, relay_host};
 use super::value;
 
 /// The way that mail of a domain takes by configuration.

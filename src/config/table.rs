@@ -15,17 +15,17 @@ use crate::mail::limits::{
 
 use super::amount::{duration, number, size};
 use super::auth_users::{AuthUser, auth_users};
+use super::choice::{LogFormat, Mode, log_format, mode};
 use super::destination_rate::{DestinationRates, destination_rates};
 use super::dkim_key::{self, DkimKeyConfig, Selector};
 use super::domain_pattern::DomainPattern;
 use super::network::{network, networks_or_none};
 use super::rate::{Rate, rate};
 use super::refusal::Refusal;
-use super::relay_host::{relay_host, relay_password, relay_user};
+use super::relay_host::{RelayHost, relay_host, relay_password, relay_user};
 use super::routes::{Routes, routes};
 use super::secret::Secret;
 use super::tls_policy::{TlsPolicy, tls_policy};
-use super::typed::{LogFormat, Mode, RelayHost};
 use super::value::{self, list, optional, port};
 use super::variable::DefaultValue::{ControlSocket, HostName, LogicalCpus, Text};
 use super::variable::{About, Section, Variable};
@@ -115,7 +115,7 @@ variables! {
             default: Text("deliver"),
             expected: "deliver, hold or sink",
             meaning: "What becomes of accepted mail. deliver: it is delivered; hold: nothing is delivered until it is released; sink: it is kept and never delivered.",
-            parse: value::mode,
+            parse: mode,
         }
         SMTP_SHUTDOWN_GRACE: Duration {
             default: Text("30s"),
@@ -580,7 +580,7 @@ variables! {
             default: Text("text"),
             expected: "text, json or logfmt",
             meaning: "How a line of the log looks: for people, one JSON object, or key=value pairs.",
-            parse: value::log_format,
+            parse: log_format,
         }
     }
 }

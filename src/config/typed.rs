@@ -10,12 +10,13 @@ use ipnet::IpNet;
 use crate::mail::Domain;
 
 use super::auth_users::AuthUser;
+use super::choice::{LogFormat, Mode};
 use super::destination_rate::DestinationRates;
 use super::dkim_key::DkimKeyConfig;
 use super::domain_pattern::DomainPattern;
 use super::rate::Rate;
+use super::relay_host::{RelayHost, RelayLogin};
 use super::routes::Routes;
-use super::secret::Secret;
 use super::tls_policy::TlsPolicy;
 
 /// What the operator decided, checked and typed.
@@ -49,17 +50,6 @@ pub struct Config {
     pub dkim: Vec<DkimKeyConfig>,
 }
 
-/// `SMTP_MODE`
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Mode {
-    /// Accept and deliver.
-    Deliver,
-    /// Accept; deliver nothing until released.
-    Hold,
-    /// Accept and keep; never deliver.
-    Sink,
-}
-
 /// `SMTP_LOG`, `SMTP_LOG_FORMAT`
 #[derive(Clone, Debug)]
 pub struct LogConfig {
@@ -67,17 +57,6 @@ pub struct LogConfig {
     pub filter: String,
     /// How a line looks.
     pub format: LogFormat,
-}
-
-/// `SMTP_LOG_FORMAT`
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum LogFormat {
-    /// For people.
-    Text,
-    /// One JSON object a line.
-    Json,
-    /// `key=value` pairs.
-    Logfmt,
 }
 
 /// Listeners and sessions.
@@ -231,42 +210,4 @@ pub struct DeliveryConfig {
     pub tls_policy: TlsPolicy,
     /// `SMTP_TLS_CA_FILE`: further trust anchors, PEM.
     pub tls_ca_file: Option<PathBuf>,
-}
-
-/// A smarthost.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct RelayHost {
-    /// Where TLS begins.
-    pub scheme: RelayScheme,
-    /// A name (A/AAAA only, no MX) or an address.
-    pub host: RelayName,
-    /// Its port.
-    pub port: u16,
-}
-
-/// Where TLS with a smarthost begins.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub enum RelayScheme {
-    /// `smtp://`: with STARTTLS, where that is.
-    Smtp,
-    /// `smtps://`: at once (RFC 8314 3).
-    Smtps,
-}
-
-/// As whom we authenticate.
-#[derive(Clone, Debug, PartialEq, Eq, Hash)]
-pub struct RelayLogin {
-    /// The user's name.
-    pub user: Box<str>,
-    /// The password.
-    pub password: Secret,
-}
-
-/// How a smarthost is named.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum RelayName {
-    /// To be asked in DNS.
-    Name(Domain),
-    /// To be dialled as it stands.
-    Address(IpAddr),
 }

@@ -10,7 +10,6 @@ use crate::mail::Domain;
 use super::amount::number;
 use super::domain_pattern::DomainPattern;
 use super::refusal::{Parsed, Refusal};
-use super::typed::{LogFormat, Mode};
 
 pub(super) fn boolean(text: &str) -> Parsed<bool> {
     match text {
@@ -135,24 +134,6 @@ pub(super) fn banner(text: &str) -> Parsed<String> {
         return Err(Refusal::Unexpected);
     }
     Ok(text.to_owned())
-}
-
-pub(super) fn mode(text: &str) -> Parsed<Mode> {
-    match text {
-        "deliver" => Ok(Mode::Deliver),
-        "hold" => Ok(Mode::Hold),
-        "sink" => Ok(Mode::Sink),
-        _ => Err(Refusal::Unexpected),
-    }
-}
-
-pub(super) fn log_format(text: &str) -> Parsed<LogFormat> {
-    match text {
-        "text" => Ok(LogFormat::Text),
-        "json" => Ok(LogFormat::Json),
-        "logfmt" => Ok(LogFormat::Logfmt),
-        _ => Err(Refusal::Unexpected),
-    }
 }
 
 /// A filter for `tracing`. A lone word must be a level: the library would take `inof` for the name
@@ -327,14 +308,6 @@ mod tests {
 
     #[test]
     fn closed_words_are_exact() {
-        check(mode("deliver"), Mode::Deliver);
-        check(mode("hold"), Mode::Hold);
-        check(mode("sink"), Mode::Sink);
-        refused(mode("Hold"));
-        check(log_format("text"), LogFormat::Text);
-        check(log_format("json"), LogFormat::Json);
-        check(log_format("logfmt"), LogFormat::Logfmt);
-        refused(log_format("xml"));
         check(open_relay(""), false);
         check(open_relay("yes-i-am-sure"), true);
         for text in ["true", "yes", "YES-I-AM-SURE", "false", "no"] {

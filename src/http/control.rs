@@ -57,6 +57,7 @@ pub async fn serve_control(
             return;
         }
     };
+    events.emit(ProcessEvent::ControlListening { path: &path });
     let stopped = shutdown.clone().cancelled_owned();
     let served = axum::serve(listener, router(admin)).with_graceful_shutdown(stopped);
     tokio::select! {

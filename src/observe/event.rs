@@ -36,6 +36,8 @@ pub enum ProcessEvent<'a> {
     },
     /// A listener accepts.
     Listening { address: SocketAddr, what: &'a str },
+    /// The control socket accepts.
+    ControlListening { path: &'a Path },
     /// A port could not be bound, and we go on without it.
     NotListening {
         address: SocketAddr,

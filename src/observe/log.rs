@@ -108,6 +108,9 @@ fn of_process(event: ProcessEvent<'_>) {
         ProcessEvent::Listening { address, what } => {
             info!(event = "listening", %address, what, "listening")
         }
+        ProcessEvent::ControlListening { path } => {
+            info!(event = "listening", address = %path.display(), what = "control", "listening")
+        }
         ProcessEvent::NotListening {
             address,
             what,

@@ -54,7 +54,18 @@ pub fn destination_of(
 ) -> impl Fn(&AddressDomain) -> Destination + Send + Sync + use<> {
     let routes = config.routes.clone();
     let relay_host = config.relay_host.clone();
-    move |domain| match configured(&routes, relay_host.as_ref(), domain) {
+    move |domain| line_of(configured(&routes, relay_host.as_ref(), domain), domain)
+}
+
+/// In which line the mail of `domain` waits.
+#[must_use]
+pub(super) fn destination(config: &DeliveryConfig, domain: &AddressDomain) -> Destination {
+    let relay = configured(&config.routes, config.relay_host.as_ref(), domain);
+    line_of(relay, domain)
+}
+
+fn line_of(relay: Option<&RelayHost>, domain: &AddressDomain) -> Destination {
+    match relay {
         Some(relay) => Destination::of_route(&relay_url(relay)),
         None => Destination::of_domain(domain),
     }

@@ -4,8 +4,8 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 
 use crate::config::{Config, DeliveryConfig};
-use crate::mail::AddressDomain;
 use crate::mail::limits::ATTEMPT_NAMES_MAX;
+use crate::mail::{AddressDomain, Destination};
 use crate::observe::Events;
 use crate::smtp::client::Verdict;
 
@@ -14,12 +14,14 @@ use super::dns::Dns;
 use super::hosts::Finder;
 use super::ourselves::Ourselves;
 use super::policy::terms_of;
-use super::route::{Route, relay_url, route_of};
+use super::route::{Route, destination, relay_url, route_of};
 use super::route_alarm::RouteAlarm;
 
 /// Where mail of one domain would go, and why.
 #[derive(Clone, Debug)]
 pub struct Way {
+    /// In which line its mail waits.
+    pub destination: Destination,
     /// The route in words.
     pub route: String,
     /// What decided the route: a variable's entry, or that none holds.
@@ -75,6 +77,12 @@ impl Ways {
         })))
     }
 
+    /// In which line mail for `domain` waits.
+    #[must_use]
+    pub fn destination(&self, domain: &AddressDomain) -> Destination {
+        destination(&self.0.config, domain)
+    }
+
     /// The way that mail for `domain` would take now. Asks DNS; dials nobody.
     pub async fn way(&self, domain: &AddressDomain) -> Way {
         let Finding {
@@ -85,6 +93,7 @@ impl Ways {
         let route = route_of(config, domain);
         let terms = terms_of(config, &route);
         let mut way = Way {
+            destination: self.destination(domain),
             route: match &route {
                 Route::Mx(domain) => format!("MX of {domain}"),
                 Route::Literal(address) => format!("the address {address}"),

@@ -164,6 +164,7 @@ impl<D: Deliver> Queue<D> {
             events: events.clone(),
             clock: clock.clone(),
             hostname: config.hostname.clone(),
+            signs: !config.dkim.is_empty(),
             lifetime: queue.lifetime,
             bound: Mutex::new(ReportBound::new(queue.max_reports_per_hour)),
         });

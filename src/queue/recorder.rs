@@ -24,6 +24,8 @@ pub(super) struct Recorder {
     pub(super) clock: Clock,
     pub(super) hostname: Domain,
     pub(super) lifetime: Duration,
+    /// Whether mail that comes in is signed. Reports are not, and that is told.
+    pub(super) signs: bool,
     /// How many reports a sender may still get.
     pub(super) bound: Mutex<ReportBound>,
 }
@@ -134,6 +136,13 @@ impl Recorder {
                 kind: report.kind(),
                 recipients: report.recipients(),
             });
+            if self.signs {
+                self.events.emit(MailEvent::DkimUnsigned {
+                    id: report_id,
+                    domain: Some(self.hostname.as_str()),
+                    why: "delivery reports of the relay are not signed",
+                });
+            }
         }
         for (none, why) in [
             (Report::OwedToNobody, NoReport::NullReversePath),

@@ -20,6 +20,7 @@ pub struct Terminal {
     reader: tokio::fs::File,
     /// The program's end, kept open so that what it left there can be seen.
     far: File,
+    echoed_at_first: bool,
     child: Child,
     screen: String,
 }
@@ -43,7 +44,9 @@ impl Terminal {
             .stderr(on_it())
             .stdout(Stdio::piped())
             .kill_on_drop(true);
+        let echoed_at_first = echoes(&far); // looked at later, the program might have been there
         Terminal {
+            echoed_at_first,
             child: command.spawn().expect("the binary can be started"),
             near,
             reader: reader.into(),
@@ -87,10 +90,14 @@ impl Terminal {
         &self.screen
     }
 
+    /// Whether what was typed before the program started would have been seen.
+    pub fn echoed_at_first(&self) -> bool {
+        self.echoed_at_first
+    }
+
     /// Whether what is typed now would be seen.
     pub fn echoes(&self) -> bool {
-        let modes = tcgetattr(&self.far).expect("a terminal").local_modes;
-        modes.contains(LocalModes::ECHO)
+        echoes(&self.far)
     }
 
     /// Waits for the end of the program, and gives its standard output.
@@ -112,4 +119,9 @@ impl Terminal {
             }
         })
     }
+}
+
+fn echoes(terminal: &File) -> bool {
+    let modes = tcgetattr(terminal).expect("a terminal").local_modes;
+    modes.contains(LocalModes::ECHO)
 }

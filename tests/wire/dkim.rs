@@ -1,6 +1,6 @@
 //! W-21: what is signed, for whom, and when not.
 
-use crate::support::{Client, Fields, Mail, Message, RSA_PEM, World, mail, stuffed};
+use crate::support::{Client, Fields, Line, Mail, Message, RSA_PEM, World, mail, stuffed};
 
 /// Both keys sign, RSA first.
 const BOTH: [&str; 2] = [
@@ -345,4 +345,21 @@ async fn the_only_file_below(directory: &std::path::Path) -> std::path::PathBuf 
         assert!(tokio::time::Instant::now() < limit, "no body file came");
         tokio::time::sleep(std::time::Duration::from_millis(10)).await; // nothing tells of it
     }
+}
+
+#[tokio::test]
+async fn a_report_of_ours_is_not_signed_and_that_is_told() {
+    // W-21.03
+    let world = signing_world().await;
+    world.remote("dest.test").rcpt(["550 5.1.1 no"]).await;
+    let sender = world.remote("gp.test").await;
+    let sent = world.client().send(mail().to("bob@dest.test")).await;
+    sent.accepted();
+    let report = sender.message().await;
+    assert!(signatures(&report).is_empty());
+    let reports = |line: &Line| {
+        line.is("dkim_unsigned") && line.field("why").is_some_and(|why| why.contains("reports"))
+    };
+    let told = world.log().wait_for(reports).await;
+    assert_eq!(told.field("domain").as_deref(), Some("gp.test"));
 }
