@@ -6,9 +6,10 @@ mod m0001_first_schema;
 mod m0002_dsn_tls_auth;
 mod m0003_remote_security;
 mod m0004_delay_reports;
+mod m0005_tombstones_history;
 
 /// The schema that this program writes.
-pub(crate) const SCHEMA: u32 = 4;
+pub(crate) const SCHEMA: u32 = 5;
 
 /// One step.
 pub(crate) struct Migration {
@@ -41,6 +42,11 @@ pub(crate) const ALL: &[Migration] = &[
         to: 4,
         what: "records of recipients may tell of delay reports",
         run: m0004_delay_reports::run,
+    },
+    Migration {
+        to: 5,
+        what: "records may tell of purges and Message-IDs; attempts have a history",
+        run: m0005_tombstones_history::run,
     },
 ];
 

@@ -3,6 +3,7 @@
 //!
 //! Never here: sockets, the command line, and how an answer is printed.
 
+pub mod api;
 mod explain;
 mod explanation;
 mod why;

@@ -38,7 +38,7 @@ pub(super) fn why(rcpt: &Recipient, suspended: bool, now: UnixMillis) -> String 
         RecipientState::Delivered => with_words("delivered", last),
         RecipientState::Failed => with_words("failed, and is not tried again", last),
         RecipientState::Expired => with_words("given up after SMTP_MESSAGE_LIFETIME", last),
-        RecipientState::Purged => "taken out by an operator".to_owned(),
+        RecipientState::Purged { .. } => "taken out by an operator".to_owned(),
     }
 }
 
@@ -76,7 +76,7 @@ pub(super) fn span(span: Duration) -> String {
 
 #[cfg(test)]
 mod tests {
-    use crate::mail::{Address, RecipientNo, Spelling};
+    use crate::mail::{Address, RecipientNo, Spelling, Waiting};
 
     use super::*;
 
@@ -120,7 +120,13 @@ mod tests {
         check(RecipientState::Delivered, "delivered");
         check(RecipientState::Failed, "not tried again");
         check(RecipientState::Expired, "SMTP_MESSAGE_LIFETIME");
-        check(RecipientState::Purged, "operator");
+        check(
+            RecipientState::Purged {
+                at: NOW,
+                was: Waiting::Queued { due: NOW },
+            },
+            "operator",
+        );
         let suspended = why_of(RecipientState::Deferred { due: later }, true);
         assert!(suspended.contains("its destination"), "{suspended}");
     }

@@ -15,7 +15,7 @@ use hyper_util::rt::TokioIo;
 use serde::de::DeserializeOwned;
 use tokio::net::UnixStream;
 
-use crate::http::Complaint;
+use crate::admin::api::Complaint;
 
 /// Longest answer that is taken, in bytes.
 const ANSWER_BYTES_MAX: usize = 16 * 1024 * 1024;

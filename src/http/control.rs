@@ -11,10 +11,11 @@ use axum::http::StatusCode;
 use axum::response::{IntoResponse, Response};
 use axum::routing::get;
 use axum::{Json, Router};
-use serde::{Deserialize, Serialize};
+use serde::Deserialize;
 use tokio::net::{UnixListener, UnixStream};
 use tokio_util::sync::CancellationToken;
 
+use crate::admin::api::Complaint;
 use crate::admin::{Admin, AdminError};
 use crate::observe::{Events, ProcessEvent};
 
@@ -27,13 +28,6 @@ pub const EXPLAIN: &str = "/api/v1/explain";
 #[derive(Deserialize)]
 struct ExplainQuery {
     of: String,
-}
-
-/// The body of every answer that is not 200.
-#[derive(Debug, Serialize, Deserialize)]
-pub struct Complaint {
-    /// One line that says what is wrong.
-    pub error: String,
 }
 
 /// Owner and group.

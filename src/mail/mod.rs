@@ -28,7 +28,7 @@ pub use envelope::{BodyKind, Client, Envelope, Protocol, TlsFacts};
 pub use message::{BodyFacts, Message};
 pub use queue_id::{QueueId, QueueIdError};
 pub use recipient::{
-    Answer, HeldBy, Reason, Recipient, RecipientNo, RecipientState, Remote, StateName,
+    Answer, HeldBy, Reason, Recipient, RecipientNo, RecipientState, Remote, StateName, Waiting,
 };
 pub use reply::{Reply, ReplyClass, ReplyCode};
 pub use security::{Channel, Security};

@@ -81,7 +81,42 @@ pub enum RecipientState {
     /// The lifetime ended before anyone took it.
     Expired,
     /// Taken out by the operator.
-    Purged,
+    Purged {
+        /// When.
+        at: UnixMillis,
+        /// What it waited for, should it be brought back.
+        was: Waiting,
+    },
+}
+
+/// What a recipient waited for before it was purged.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Waiting {
+    /// Its first attempt.
+    Queued {
+        /// Not before.
+        due: UnixMillis,
+    },
+    /// Another attempt.
+    Deferred {
+        /// Not before.
+        due: UnixMillis,
+    },
+    /// To be released.
+    Held {
+        /// By whom it was held.
+        by: HeldBy,
+    },
+}
+
+impl From<Waiting> for RecipientState {
+    fn from(was: Waiting) -> RecipientState {
+        match was {
+            Waiting::Queued { due } => RecipientState::Queued { due },
+            Waiting::Deferred { due } => RecipientState::Deferred { due },
+            Waiting::Held { by } => RecipientState::Held { by },
+        }
+    }
 }
 
 /// Why a recipient is held.
@@ -103,11 +138,25 @@ impl RecipientState {
             | RecipientState::Delivered
             | RecipientState::Failed
             | RecipientState::Expired
-            | RecipientState::Purged => None,
+            | RecipientState::Purged { .. } => None,
         }
     }
 
-    /// Whether nothing more will happen.
+    /// What it waits for; `None` in final states.
+    #[must_use]
+    pub fn waiting(&self) -> Option<Waiting> {
+        match *self {
+            RecipientState::Queued { due } => Some(Waiting::Queued { due }),
+            RecipientState::Deferred { due } => Some(Waiting::Deferred { due }),
+            RecipientState::Held { by } => Some(Waiting::Held { by }),
+            RecipientState::Delivered
+            | RecipientState::Failed
+            | RecipientState::Expired
+            | RecipientState::Purged { .. } => None,
+        }
+    }
+
+    /// Whether nothing more will happen by itself.
     #[must_use]
     pub fn is_final(&self) -> bool {
         match self {
@@ -117,12 +166,14 @@ impl RecipientState {
             RecipientState::Delivered
             | RecipientState::Failed
             | RecipientState::Expired
-            | RecipientState::Purged => true,
+            | RecipientState::Purged { .. } => true,
         }
     }
 
-    /// The one table of a recipient's life: whether `next` may follow. Final states are final; what
-    /// is held leaves that state by release or by the operator's hand, and does not age.
+    /// The one table of a recipient's life: whether `next` may follow. Final states are final, but for
+    /// what the operator purged and brings back. What is held leaves that state by release or by the
+    /// operator's hand, and does not age. An attempt that was under way when the operator held or
+    /// purged may still tell how it ended.
     #[must_use]
     pub fn may_become(&self, next: &RecipientState) -> bool {
         use StateName::{Deferred, Delivered, Expired, Failed, Held, Purged, Queued};
@@ -135,9 +186,14 @@ impl RecipientState {
             (Queued | Deferred, Deferred | Held | Delivered | Failed | Expired | Purged) => true,
             // released as it was, held by another, given up by the operator
             (Held, Queued | Deferred | Held | Failed | Purged) => true,
-            // nobody could take it, and waiting was not its own fault
-            (Held, Delivered | Expired) => false,
-            (Delivered | Failed | Expired | Purged, _) => false,
+            // by an attempt that was under way
+            (Held, Delivered) => true,
+            // waiting was not its own fault
+            (Held, Expired) => false,
+            // brought back, or taken by an attempt that was under way
+            (Purged, Queued | Deferred | Held | Delivered | Failed | Purged) => true,
+            (Purged, Expired) => false,
+            (Delivered | Failed | Expired, _) => false,
         }
     }
 
@@ -151,7 +207,7 @@ impl RecipientState {
             RecipientState::Delivered => StateName::Delivered,
             RecipientState::Failed => StateName::Failed,
             RecipientState::Expired => StateName::Expired,
-            RecipientState::Purged => StateName::Purged,
+            RecipientState::Purged { .. } => StateName::Purged,
         }
     }
 }
@@ -321,6 +377,10 @@ mod tests {
     const HELD: RecipientState = RecipientState::Held {
         by: HeldBy::Operator,
     };
+    const PURGED: RecipientState = RecipientState::Purged {
+        at: NOW,
+        was: Waiting::Queued { due: NOW },
+    };
     const ALL: [RecipientState; 7] = [
         QUEUED,
         DEFERRED,
@@ -328,7 +388,7 @@ mod tests {
         RecipientState::Delivered,
         RecipientState::Failed,
         RecipientState::Expired,
-        RecipientState::Purged,
+        PURGED,
     ];
 
     #[track_caller]
@@ -352,8 +412,13 @@ mod tests {
             DEFERRED,
             &[Deferred, Held, Delivered, Failed, Expired, Purged],
         );
-        check(HELD, &[Queued, Deferred, Held, Failed, Purged]);
-        for state in ALL.into_iter().filter(RecipientState::is_final) {
+        check(HELD, &[Queued, Deferred, Held, Delivered, Failed, Purged]);
+        check(PURGED, &[Queued, Deferred, Held, Delivered, Failed, Purged]);
+        for state in [
+            RecipientState::Delivered,
+            RecipientState::Failed,
+            RecipientState::Expired,
+        ] {
             check(state, &[]);
         }
     }

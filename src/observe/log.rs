@@ -248,7 +248,7 @@ fn of_mail(event: MailEvent<'_>) {
                 RecipientState::Queued { .. }
                 | RecipientState::Deferred { .. }
                 | RecipientState::Held { .. }
-                | RecipientState::Purged => ("deferred", "deferred"),
+                | RecipientState::Purged { .. } => ("deferred", "deferred"),
             };
             info!(
                 event = name,

@@ -109,6 +109,7 @@ impl Recorder {
             id: message.id,
             before: decided.before.clone(),
             after: decided.after.clone(),
+            note: None,
         });
         let made = self.store.record(changes.collect(), reports).await?;
         Ok((made, report_id))

@@ -174,7 +174,9 @@ impl Group {
         destination_of: &dyn Fn(&AddressDomain) -> Destination,
         now: UnixMillis,
     ) -> Result<Changed, sled::Error> {
-        let RecipientChange { id, before, after } = change;
+        let RecipientChange {
+            id, before, after, ..
+        } = change;
         assert_eq!(
             (before.no, &before.address),
             (after.no, &after.address),

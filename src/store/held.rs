@@ -55,7 +55,12 @@ pub(super) fn page(
                 state: RecipientState::Queued { due },
                 ..before.clone()
             };
-            changes.push(RecipientChange { id, before, after });
+            changes.push(RecipientChange {
+                id,
+                before,
+                after,
+                note: None,
+            });
         }
     }
     Ok(HeldPage {

@@ -20,11 +20,13 @@ mod key;
 #[path = "../../migrations/mod.rs"]
 mod migrations;
 mod news;
+mod note;
 mod open;
 mod read;
 mod record;
 mod recovery;
 mod retained;
+mod scan;
 mod suspension;
 
 use std::path::PathBuf;
@@ -43,8 +45,10 @@ pub use counters::Counts;
 pub use held::ReleasedPage;
 pub use intake::{FinishedBody, Intake};
 pub use news::News;
+pub use note::Note;
 pub use open::OpenError;
 pub use read::BodyReader;
+pub use scan::{Scan, ScanPage, Wanted};
 pub use suspension::Suspension;
 
 use body_files::BodyFiles;
@@ -139,6 +143,8 @@ pub struct RecipientChange {
     pub before: Recipient,
     /// As it is to be.
     pub after: Recipient,
+    /// What the operator did, if that is why.
+    pub note: Option<Arc<Note>>,
 }
 
 /// One recipient in line.
@@ -394,6 +400,15 @@ impl Store {
     pub async fn entry(&self, id: QueueId) -> Result<Option<Loaded>, ReadError> {
         let read = move |trees: &Trees| read::entry(trees, id);
         self.told(read::on_reader(&self.0.engine, read).await, id)
+    }
+
+    /// One page of the recipients for which `wanted` says yes, whatever became of them.
+    pub async fn scan(&self, scan: Scan, wanted: Wanted) -> Result<ScanPage, ReadError> {
+        let destination_of = self.0.destination_of.clone();
+        read::on_reader(&self.0.engine, move |trees| {
+            scan::page(trees, scan, &*wanted, &*destination_of)
+        })
+        .await
     }
 
     /// Opens the octets below the added header.

@@ -144,6 +144,7 @@ impl Model {
             id: kept.message.id,
             before: before.clone(),
             after,
+            note: None,
         };
         assert_eq!(store.record(vec![change], vec![]).await.unwrap(), [true]);
     }

@@ -131,6 +131,7 @@ async fn deliver(store: &Store, message: &Message, no: u32) -> bool {
         id: message.id,
         before,
         after,
+        note: None,
     };
     store.record(vec![change], vec![]).await.unwrap()[0]
 }
@@ -239,6 +240,7 @@ async fn a_verdict_is_made_once_and_only_about_what_was_read() {
             attempts: 1,
             ..before.clone()
         },
+        note: None,
     };
     let delivered = to(RecipientState::Delivered);
     assert_eq!(
@@ -555,6 +557,7 @@ async fn reports_come_with_the_verdict_or_not_at_all() {
         id: message.id,
         before,
         after,
+        note: None,
     };
     for n in [7, 8] {
         let id = QueueId::new(NOW, n);

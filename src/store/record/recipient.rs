@@ -7,6 +7,7 @@ use serde::{Deserialize, Serialize};
 use crate::mail::{
     Answer, DsnRecipient, EnhancedClass, EnhancedCode, HeldBy, Notify, OriginalRecipient, Reason,
     Recipient, RecipientNo, RecipientState, Remote, Reply, ReplyCode, Security, UnixMillis,
+    Waiting,
 };
 
 use super::security::{SecurityV3, security_record};
@@ -120,6 +121,28 @@ struct RecipientV4 {
     connected: bool,
 }
 
+/// What version 5 adds: when it was purged, and what it waited for then.
+#[derive(Serialize, Deserialize)]
+struct RecipientV5 {
+    v4: RecipientV4,
+    purged: Option<(u64, WaitingV5)>,
+}
+
+#[derive(Serialize, Deserialize)]
+enum WaitingV5 {
+    Queued { due_ms: u64 },
+    Deferred { due_ms: u64 },
+    HeldByMode,
+    HeldByOperator,
+}
+
+impl From<RecipientV4> for RecipientV5 {
+    /// Before version 5 nothing could be purged.
+    fn from(v4: RecipientV4) -> RecipientV5 {
+        RecipientV5 { v4, purged: None }
+    }
+}
+
 impl From<RecipientV3> for RecipientV4 {
     /// A host that is not known to have answered may not have been there.
     fn from(v3: RecipientV3) -> RecipientV4 {
@@ -151,7 +174,7 @@ pub(in crate::store) fn seal_recipient(key: &[u8], recipient: &Recipient) -> Vec
             RecipientState::Delivered => StateV1::Delivered,
             RecipientState::Failed => StateV1::Failed,
             RecipientState::Expired => StateV1::Expired,
-            RecipientState::Purged => StateV1::Purged,
+            RecipientState::Purged { .. } => StateV1::Purged,
         },
         attempts: recipient.attempts,
         first_attempt_ms: recipient.first_attempt.map(|at| at.0),
@@ -186,12 +209,16 @@ pub(in crate::store) fn seal_recipient(key: &[u8], recipient: &Recipient) -> Vec
         v2,
         security: security.map(security_record),
     };
-    let record = RecipientV4 {
+    let v4 = RecipientV4 {
         v3,
         delay_told_ms: recipient.delay_told.map(|at| at.0),
         connected: remote.is_some_and(|remote| remote.connected),
     };
-    seal(key, 4, &record)
+    let purged = match recipient.state {
+        RecipientState::Purged { at, was } => Some((at.0, waiting_record(was))),
+        _ => None,
+    };
+    seal(key, 5, &RecipientV5 { v4, purged })
 }
 
 pub(in crate::store) fn open_recipient(
@@ -199,20 +226,25 @@ pub(in crate::store) fn open_recipient(
     no: RecipientNo,
     sealed: &[u8],
 ) -> Result<Recipient, RecordError> {
+    let RecipientV5 { v4, purged } = match unseal(key, sealed)? {
+        (1, content) => {
+            let v2 = RecipientV2::from(decode::<RecipientV1>(content)?);
+            RecipientV4::from(RecipientV3::from(v2)).into()
+        }
+        (2, content) => {
+            let v3 = RecipientV3::from(decode::<RecipientV2>(content)?);
+            RecipientV4::from(v3).into()
+        }
+        (3, content) => RecipientV4::from(decode::<RecipientV3>(content)?).into(),
+        (4, content) => decode::<RecipientV4>(content)?.into(),
+        (5, content) => decode(content)?,
+        (version, _) => return Err(RecordError::Version(version)),
+    };
     let RecipientV4 {
         v3: RecipientV3 { v2, security },
         delay_told_ms,
         connected,
-    } = match unseal(key, sealed)? {
-        (1, content) => {
-            let v2 = RecipientV2::from(decode::<RecipientV1>(content)?);
-            RecipientV3::from(v2).into()
-        }
-        (2, content) => RecipientV3::from(decode::<RecipientV2>(content)?).into(),
-        (3, content) => decode::<RecipientV3>(content)?.into(),
-        (4, content) => decode(content)?,
-        (version, _) => return Err(RecordError::Version(version)),
-    };
+    } = v4;
     let RecipientV2 {
         v1: record,
         notify,
@@ -258,7 +290,13 @@ pub(in crate::store) fn open_recipient(
             StateV1::Delivered => RecipientState::Delivered,
             StateV1::Failed => RecipientState::Failed,
             StateV1::Expired => RecipientState::Expired,
-            StateV1::Purged => RecipientState::Purged,
+            StateV1::Purged => {
+                let (at, was) = purged.ok_or(RecordError::Content("a purge without its time"))?;
+                RecipientState::Purged {
+                    at: UnixMillis(at),
+                    was: waiting(was),
+                }
+            }
         },
         attempts: record.attempts,
         first_attempt: record.first_attempt_ms.map(UnixMillis),
@@ -266,6 +304,32 @@ pub(in crate::store) fn open_recipient(
         last_answer,
         delay_told: delay_told_ms.map(UnixMillis),
     })
+}
+
+fn waiting_record(was: Waiting) -> WaitingV5 {
+    match was {
+        Waiting::Queued { due } => WaitingV5::Queued { due_ms: due.0 },
+        Waiting::Deferred { due } => WaitingV5::Deferred { due_ms: due.0 },
+        Waiting::Held { by: HeldBy::Mode } => WaitingV5::HeldByMode,
+        Waiting::Held {
+            by: HeldBy::Operator,
+        } => WaitingV5::HeldByOperator,
+    }
+}
+
+fn waiting(was: WaitingV5) -> Waiting {
+    match was {
+        WaitingV5::Queued { due_ms } => Waiting::Queued {
+            due: UnixMillis(due_ms),
+        },
+        WaitingV5::Deferred { due_ms } => Waiting::Deferred {
+            due: UnixMillis(due_ms),
+        },
+        WaitingV5::HeldByMode => Waiting::Held { by: HeldBy::Mode },
+        WaitingV5::HeldByOperator => Waiting::Held {
+            by: HeldBy::Operator,
+        },
+    }
 }
 
 pub(super) fn answer_record(answer: &Answer) -> AnswerV1 {
