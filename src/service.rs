@@ -59,8 +59,8 @@ pub enum ServiceError {
 pub fn run(config: &Config, warnings: &[Warning]) -> Result<(), ServiceError> {
     allocator::bound_heaps();
     rustix::process::umask(FileMode::RWXG | FileMode::RWXO);
-    let _log = start_log(&config.log)?;
-    let events = Events::default();
+    let (log, _written) = start_log(&config.log)?;
+    let events = Events::new(log);
     for warning in warnings {
         events.emit(ProcessEvent::Warning {
             what: &warning.what,
@@ -109,11 +109,11 @@ pub fn ask_offline<T, F: Future<Output = T>>(
     question: impl FnOnce(Admin) -> F,
 ) -> Result<T, ServiceError> {
     rustix::process::umask(FileMode::RWXG | FileMode::RWXO);
-    let _log = start_log(&LogConfig {
+    let (log, _written) = start_log(&LogConfig {
         filter: "warn".to_owned(),
         format: LogFormat::Text,
     })?;
-    let events = Events::default();
+    let events = Events::new(log);
     let store = match config.queue.path.join("db").exists() {
         true => Some(open_store(config, &events)?),
         false => None,

@@ -269,7 +269,7 @@ impl Connection {
         self.context.events.emit(ClientEvent::Rejected {
             client: self.client,
             what,
-            reply: say.line(),
+            say,
         });
     }
 }

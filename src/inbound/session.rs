@@ -9,7 +9,7 @@ use tokio::net::TcpStream;
 use tokio_util::sync::CancellationToken;
 
 use crate::mail::limits::REPLIES_BYTES_MAX;
-use crate::observe::{ClientEvent, RejectedWhat};
+use crate::observe::{ClientEvent, Events, RejectedWhat};
 use crate::smtp::server::{About, LineReader, Next, Say, Session, Split, Step};
 
 use super::access::Standing;
@@ -34,7 +34,7 @@ pub(super) async fn run(
     shutdown: CancellationToken,
 ) {
     let client = who.client;
-    context.events.emit(ClientEvent::SessionStarted { client });
+    let mut presence = Presence::begin(&context.events, client);
     let mut connection = Connection::new(context, stream, client, shutdown);
     let session = Session::new(Arc::clone(&connection.context.rules));
     let session = match who.standing {
@@ -57,13 +57,41 @@ pub(super) async fn run(
         },
         End::Gone(why) => why,
     };
-    connection.context.events.emit(ClientEvent::SessionEnded {
-        client,
-        messages: connection.messages,
-        why,
-    });
+    presence.messages = connection.messages;
+    presence.why = why;
+    drop(presence);
     if matches!(end, End::HangUp(_)) {
         farewell::close(connection.stream).await;
+    }
+}
+
+/// Tells of a session's begin and, when dropped, of its end, also where its task is cut off.
+struct Presence {
+    events: Events,
+    client: IpAddr,
+    messages: u64,
+    why: &'static str,
+}
+
+impl Presence {
+    fn begin(events: &Events, client: IpAddr) -> Presence {
+        events.emit(ClientEvent::SessionStarted { client });
+        Presence {
+            events: events.clone(),
+            client,
+            messages: 0,
+            why: "cut off",
+        }
+    }
+}
+
+impl Drop for Presence {
+    fn drop(&mut self) {
+        self.events.emit(ClientEvent::SessionEnded {
+            client: self.client,
+            messages: self.messages,
+            why: self.why,
+        });
     }
 }
 

@@ -47,10 +47,10 @@ pub use tls::TlsSetupError;
 pub use way::{Way, WayHost, Ways};
 
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use crate::config::Config;
-use crate::observe::Events;
+use crate::observe::{Events, MailEvent};
 use crate::queue::{Assignment, Deliver, Outcomes};
 use crate::store::Store;
 
@@ -102,7 +102,7 @@ impl Outbound {
             config: delivery.clone(),
             caller,
             finder: Finder {
-                dns: Dns::new(delivery)?,
+                dns: Dns::new(delivery)?.telling(events.clone()),
                 ourselves: Ourselves::new(config),
                 alarm: RouteAlarm::default(),
                 events: events.clone(),
@@ -132,7 +132,41 @@ impl Outbound {
 
 impl Deliver for Outbound {
     async fn deliver(&self, assignment: &Assignment) -> Outcomes {
+        let _under_way = UnderWay::begin(&self.0.events, assignment);
         self.0.deliver(assignment).await
+    }
+}
+
+/// Tells that an attempt begins, and that it is over, also where it is dropped.
+struct UnderWay<'a> {
+    events: &'a Events,
+    assignment: &'a Assignment,
+    begun: Instant,
+}
+
+impl<'a> UnderWay<'a> {
+    fn begin(events: &'a Events, assignment: &'a Assignment) -> UnderWay<'a> {
+        events.emit(MailEvent::AttemptStarted {
+            id: assignment.message.id,
+            destination: &assignment.destination,
+            recipients: assignment.recipients.len(),
+        });
+        UnderWay {
+            events,
+            assignment,
+            begun: Instant::now(),
+        }
+    }
+}
+
+impl Drop for UnderWay<'_> {
+    fn drop(&mut self) {
+        self.events.emit(MailEvent::AttemptEnded {
+            id: self.assignment.message.id,
+            destination: &self.assignment.destination,
+            recipients: self.assignment.recipients.len(),
+            took: self.begun.elapsed(),
+        });
     }
 }
 

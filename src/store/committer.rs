@@ -16,7 +16,7 @@ use tokio::sync::{mpsc, oneshot};
 
 use crate::mail::limits::{COMMIT_GROUP_BYTES_MAX, COMMIT_GROUP_MAX};
 use crate::mail::{Destination, QueueId, UnixMillis};
-use crate::observe::{Events, ProcessEvent, wall_clock};
+use crate::observe::{Events, ProcessEvent, QueueEvent, wall_clock};
 
 use super::body_files::{BodyFiles, FileGuard};
 use super::counters::Counters;
@@ -217,6 +217,7 @@ impl Committer {
     /// One group: built, applied, flushed; then everybody is told.
     fn commit(&self, gathered: Vec<Work>) {
         let mut group = Group::default();
+        let begun = Instant::now();
         let mut pending = Vec::with_capacity(gathered.len());
         let result = self
             .engine
@@ -236,6 +237,10 @@ impl Committer {
             });
         match result {
             Ok(()) => {
+                self.events.emit(QueueEvent::Committed {
+                    messages: group.added.len(),
+                    took: begun.elapsed(),
+                });
                 group
                     .files
                     .into_iter()
@@ -248,6 +253,9 @@ impl Committer {
             }
             Err(error) => {
                 self.health.failed(&error);
+                self.events.emit(QueueEvent::CommitFailed {
+                    error: &error.to_string(),
+                });
                 self.events.emit(ProcessEvent::Alarm {
                     what: &format!("a commit failed, no mail is accepted: {error}"),
                     todo: "make space or mend the disk below SMTP_QUEUE_PATH; the store is opened again by itself",
