@@ -4,16 +4,32 @@
 //! Never here: sockets, the command line, and how an answer is printed.
 
 pub mod api;
+mod by;
 mod explain;
 mod explanation;
+mod seam;
 mod why;
 
+pub use by::By;
 pub use explanation::{
     ExplainedHost, ExplainedMessage, ExplainedRecipient, ExplainedWay, Explanation,
 };
 
+use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
+
+use futures_util::future::BoxFuture;
+
+use crate::config::{Config, Mode};
+use crate::observe::Events;
 use crate::outbound::Ways;
-use crate::store::{ReadError, Store};
+use crate::store::{CommitError, ReadError, Store};
+
+use api::Reloaded;
+
+/// Reads the configuration anew and puts it in force, or says in one text everything that is wrong
+/// with it; then nothing has changed.
+pub type Reload = Arc<dyn Fn(By) -> BoxFuture<'static, Result<Reloaded, String>> + Send + Sync>;
 
 /// Answers the operator. Cheap to clone.
 #[derive(Clone)]
@@ -21,6 +37,11 @@ pub struct Admin {
     /// Where the mail is; `None`: there is no queue yet.
     store: Option<Store>,
     ways: Ways,
+    events: Events,
+    /// What becomes of mail that is imported.
+    mode: Mode,
+    reload: Option<Reload>,
+    verbose: Option<Arc<AtomicBool>>,
 }
 
 /// Why there is no answer. One line that says what to do.
@@ -32,15 +53,48 @@ pub enum AdminError {
     /// The question can't be read.
     #[error("{0}")]
     Malformed(String),
+    /// Only a running relay can do that.
+    #[error("{0}")]
+    NotHere(&'static str),
+    /// Everything that is wrong with what was to be put in force.
+    #[error("{0}")]
+    Invalid(String),
+    /// Too much is under way.
+    #[error("{0}")]
+    TooMany(String),
     /// The store.
     #[error(transparent)]
     Store(#[from] ReadError),
+    /// The store could not make a change durable.
+    #[error(transparent)]
+    Commit(#[from] CommitError),
 }
 
 impl Admin {
     /// Over a store, or none where there is no queue yet.
     #[must_use]
-    pub fn new(store: Option<Store>, ways: Ways) -> Admin {
-        Admin { store, ways }
+    pub fn new(config: &Config, store: Option<Store>, ways: Ways, events: Events) -> Admin {
+        Admin {
+            store,
+            ways,
+            events,
+            mode: config.mode,
+            reload: None,
+            verbose: None,
+        }
+    }
+
+    /// With what reads the configuration anew; without it there is none to be told.
+    #[must_use]
+    pub fn with_reload(self, reload: Reload) -> Admin {
+        let reload = Some(reload);
+        Admin { reload, ..self }
+    }
+
+    /// With what says whether the audit stream has everything; without it there is no stream.
+    #[must_use]
+    pub fn with_audit(self, verbose: Arc<AtomicBool>) -> Admin {
+        let verbose = Some(verbose);
+        Admin { verbose, ..self }
     }
 }

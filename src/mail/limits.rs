@@ -152,6 +152,11 @@ pub const SWEEP_EXAMINED_MAX: usize = 5_000;
 /// Senders of whom it is known how many reports they got in the last hour.
 pub const REPORT_SENDERS_MAX: usize = 10_000;
 
+/// What is kept of an operator's name, in bytes.
+pub const BY_BYTES_MAX: usize = 64;
+/// What is kept of an operator's reason, in bytes.
+pub const REASON_BYTES_MAX: usize = 500;
+
 /// A client that was refused before the banner is listened to this long, so that the refusal
 /// reaches it and is not overtaken by a reset.
 pub const LINGER: Duration = Duration::from_secs(2);
