@@ -83,6 +83,8 @@ pub const DKIM_KEYS_MAX: usize = 1_000;
 pub const DKIM_KEY_FILE_BYTES_MAX: u64 = 64 * 1024;
 /// Most fields in a header section that can be allowed.
 pub const HEADER_FIELDS_MAX: usize = 10_000;
+/// What is kept of a Message-ID, in bytes: no line of RFC 5322 2.1.1 is longer.
+pub const MESSAGE_ID_BYTES_MAX: usize = 998;
 
 /// Largest body kept inside the database, in bytes; larger ones are files (DESIGN 5.3: above this
 /// the database writes 4 to 5 times the body's size).
@@ -92,6 +94,9 @@ pub const INLINE_BODY_BYTES_MAX: usize = 32 * 1024;
 pub const STORE_VALUE_BYTES_MAX: usize = 64 * 1024;
 /// Piece in which a large body is written to and read from its file, in bytes.
 pub const BODY_PIECE_BYTES: usize = 256 * 1024;
+/// What is remembered of one recipient's attempts and of what operators did to it, but for its last
+/// attempt; then the oldest attempts are forgotten, all but the first.
+pub const HISTORY_EVENTS_MAX: usize = 100;
 /// Most changes of the store that share one flush.
 pub const COMMIT_GROUP_MAX: usize = 100;
 /// Most body bytes that share one flush.

@@ -360,6 +360,7 @@ fn accepted(message: &Message, recipients: usize, commit: Duration) {
         event = "accepted",
         queue_id = %message.id,
         from = %Shown(&message.envelope.reverse_path),
+        message_id = message.message_id.as_deref(),
         recipients,
         size = message.size(),
         client = client.map(tracing::field::display),

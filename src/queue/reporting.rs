@@ -9,6 +9,7 @@ use crate::mail::{
 };
 use crate::message::{
     Fate, LineLengths, ReportFacts, ReportFrame, Reported, Returned, delivery_report,
+    our_message_id,
 };
 use crate::observe::ReportKind;
 use crate::store::{CommitError, FinishedBody, Intake, NewMessage, ReadError, Store};
@@ -168,6 +169,7 @@ impl<'a> OwedReport<'a> {
             client: Client::Local,
             added_header: [].into(), // its header section is in its body, whole
             body: facts,
+            message_id: Some(our_message_id(id, hostname)),
             report_of: Some(self.original.id),
         };
         Ok(NewMessage {

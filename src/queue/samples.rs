@@ -31,6 +31,7 @@ pub(super) fn message(arrival: UnixMillis, from: &str) -> Message {
             has_8bit: false,
             ends_in_line_end: true,
         },
+        message_id: None,
         report_of: None,
     }
 }
