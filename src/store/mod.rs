@@ -41,6 +41,7 @@ use crate::mail::{
 use crate::message::header_section;
 use crate::observe::{Events, QueueEvent};
 
+pub use body_files::message_file_name;
 pub use counters::Counts;
 pub use held::ReleasedPage;
 pub use intake::{FinishedBody, Intake};
