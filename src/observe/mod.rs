@@ -8,6 +8,7 @@ mod clock;
 mod event;
 mod log;
 mod logfmt;
+mod shown;
 
 pub use clock::wall_clock;
 pub use event::{
@@ -15,6 +16,7 @@ pub use event::{
     ReportKind,
 };
 pub use log::{LogGuard, LogSetupError, start_log};
+pub use shown::{Shown, is_deceptive};
 
 use std::sync::Arc;
 

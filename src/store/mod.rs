@@ -48,6 +48,7 @@ use crate::message::header_section;
 use crate::observe::{Events, QueueEvent};
 
 pub use ages::DestinationAges;
+pub use body_files::message_file_name;
 pub use counters::Counts;
 pub use held::ReleasedPage;
 pub use history::{HistoryEvent, HistoryRecord};
