@@ -1,6 +1,7 @@
 //! Who gives an order.
 
 use crate::mail::limits::{BY_BYTES_MAX, REASON_BYTES_MAX};
+use crate::observe::is_deceptive;
 
 /// Who gives an order, as it is told: a user, and on whose behalf if that was said. Bounded, and safe to
 /// show.
@@ -46,12 +47,6 @@ fn safe(text: &str, bytes_max: usize) -> String {
         kept.push(character);
     }
     kept
-}
-
-/// Controls, ends of lines, and marks that change the direction of text.
-fn is_deceptive(character: char) -> bool {
-    character.is_control()
-        || matches!(character, '\u{200e}' | '\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
 }
 
 #[cfg(test)]

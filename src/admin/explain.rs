@@ -3,13 +3,14 @@
 use std::collections::BTreeSet;
 
 use crate::mail::{
-    Address, AddressDomain, Client, Destination, Message, QueueId, Recipient, RecipientNo,
-    Spelling, UnixMillis,
+    Address, AddressDomain, Destination, Message, QueueId, Recipient, RecipientNo, Spelling,
+    UnixMillis,
 };
 use crate::observe::wall_clock;
 use crate::outbound::{Way, WayHost};
 use crate::store::{DueItem, Loaded, Store, Suspension};
 
+use super::entry::{client_of, from_of, rfc3339};
 use super::explanation::{
     ExplainedHost, ExplainedMessage, ExplainedRecipient, ExplainedWay, Explanation,
 };
@@ -240,10 +241,7 @@ fn explained_message(message: &Message) -> ExplainedMessage {
         from: from_of(message),
         arrived: rfc3339(message.arrival),
         size: message.size(),
-        client: match &message.client {
-            Client::Smtp { address, helo, .. } => format!("{helo} [{address}]"),
-            Client::Local => "this relay".to_owned(),
-        },
+        client: client_of(message),
     }
 }
 
@@ -273,18 +271,4 @@ fn explained_recipient(
         age_seconds: now.since(message.arrival).as_secs(),
         why: why(rcpt, suspended, now),
     }
-}
-
-fn from_of(message: &Message) -> String {
-    let mailbox = message.envelope.reverse_path.mailbox();
-    mailbox.map(ToString::to_string).unwrap_or_default()
-}
-
-/// `2026-11-30T12:00:00Z`
-fn rfc3339(at: UnixMillis) -> String {
-    let seconds = i64::try_from(at.0 / 1_000).unwrap_or(i64::MAX);
-    // Times beyond jiff's range (year 9999) can only come from a clock that is wildly off.
-    jiff::Timestamp::from_second(seconds)
-        .unwrap_or(jiff::Timestamp::MAX)
-        .to_string()
 }

@@ -5,15 +5,25 @@
 
 pub mod api;
 mod by;
+mod entry;
 mod explain;
 mod explanation;
+mod list;
+mod pattern;
+#[cfg(test)]
+mod samples;
 mod seam;
+mod selection;
+mod show;
+mod told;
+mod walk;
 mod why;
 
 pub use by::By;
 pub use explanation::{
     ExplainedHost, ExplainedMessage, ExplainedRecipient, ExplainedWay, Explanation,
 };
+pub use list::Parts;
 
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
@@ -21,6 +31,7 @@ use std::sync::atomic::AtomicBool;
 use futures_util::future::BoxFuture;
 
 use crate::config::{Config, Mode};
+use crate::mail::{QueueId, RecipientNo};
 use crate::observe::Events;
 use crate::outbound::Ways;
 use crate::store::{CommitError, ReadError, Store};
@@ -31,6 +42,9 @@ use api::Reloaded;
 /// with it; then nothing has changed.
 pub type Reload = Arc<dyn Fn(By) -> BoxFuture<'static, Result<Reloaded, String>> + Send + Sync>;
 
+/// Whether a recipient is being attempted right now.
+type InFlight = Arc<dyn Fn(QueueId, RecipientNo) -> bool + Send + Sync>;
+
 /// Answers the operator. Cheap to clone.
 #[derive(Clone)]
 pub struct Admin {
@@ -40,6 +54,7 @@ pub struct Admin {
     events: Events,
     /// What becomes of mail that is imported.
     mode: Mode,
+    in_flight: InFlight,
     reload: Option<Reload>,
     verbose: Option<Arc<AtomicBool>>,
 }
@@ -79,6 +94,7 @@ impl Admin {
             ways,
             events,
             mode: config.mode,
+            in_flight: Arc::new(|_, _| false),
             reload: None,
             verbose: None,
         }

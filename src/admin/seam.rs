@@ -16,25 +16,7 @@ type Pages<T> = BoxStream<'static, Result<Vec<T>, AdminError>>;
     reason = "to be built"
 )]
 impl Admin {
-    pub fn list(&self, filter: &Filter) -> Result<Pages<QueueEntry>, AdminError> {
-        Err(AdminError::NotHere("not built yet"))
-    }
-    pub async fn show(&self, id: QueueId) -> Result<ShownMessage, AdminError> {
-        Err(AdminError::NotHere("not built yet"))
-    }
-    pub async fn message(
-        &self,
-        id: QueueId,
-    ) -> Result<(u64, BoxStream<'static, Result<bytes::Bytes, AdminError>>), AdminError> {
-        Err(AdminError::NotHere("not built yet"))
-    }
-    pub async fn envelope(&self, id: QueueId) -> Result<ExportedEnvelope, AdminError> {
-        Err(AdminError::NotHere("not built yet"))
-    }
     pub async fn stats(&self, limit: Option<u64>) -> Result<Stats, AdminError> {
-        Err(AdminError::NotHere("not built yet"))
-    }
-    pub fn history(&self, query: &HistoryQuery) -> Result<Pages<HistoryEntry>, AdminError> {
         Err(AdminError::NotHere("not built yet"))
     }
     pub async fn import<S>(

@@ -57,7 +57,7 @@ pub use news::News;
 pub use note::Note;
 pub use open::OpenError;
 pub use read::BodyReader;
-pub use scan::{Scan, ScanPage, Wanted};
+pub use scan::{Direction, Scan, ScanPage, Wanted};
 pub use sizes::StoreSizes;
 pub use suspension::Suspension;
 pub use verify::{Damage, DamagedWhat, VerifyFrom, VerifyPage};
