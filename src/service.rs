@@ -120,8 +120,8 @@ pub fn ask_offline<T, F: Future<Output = T>>(
     };
     let runtime = runtime()?;
     let answer: Result<T, OutboundSetupError> = runtime.block_on(async {
-        let ways = Ways::new(config, Dns::new(&config.delivery)?, events)?;
-        Ok(question(Admin::new(store.clone(), ways)).await)
+        let ways = Ways::new(config, Dns::new(&config.delivery)?, events.clone())?;
+        Ok(question(Admin::new(config, store.clone(), ways, events)).await)
     });
     let closed = store.map_or(Ok(()), |store| runtime.block_on(store.close()));
     runtime.shutdown_timeout(Duration::from_secs(1));
@@ -159,10 +159,10 @@ async fn serve(config: &Config, store: &Store, events: &Events) -> Result<(), Se
 
     let ways =
         Ways::new(config, outbound.dns(), events.clone()).map_err(OutboundSetupError::from)?;
-    let admin = Admin::new(Some(store.clone()), ways);
+    let admin = Admin::new(config, Some(store.clone()), ways, events.clone());
     let control = tokio::spawn(http::serve_control(
         config.control_socket.clone(),
-        admin,
+        http::api_router(admin),
         events.clone(),
         stop.claiming.clone(),
     ));

@@ -99,7 +99,11 @@ pub(super) async fn serve_http<D: Door>(
     loop {
         let next = async {
             // never closed
-            let place = places.clone().acquire_owned().await.map_err(io::Error::other)?;
+            let place = places
+                .clone()
+                .acquire_owned()
+                .await
+                .map_err(io::Error::other)?;
             Ok((place, door.next().await?))
         };
         tokio::select! {

@@ -9,7 +9,9 @@ use tracing::Level;
 use crate::mail::{Client, Message, RecipientState};
 use crate::message::dkim::DkimAlgorithm;
 
-use super::event::{ClientEvent, Event, MailEvent, ProcessEvent, QueueEvent, RemoteEvent};
+use super::event::{
+    ClientEvent, Event, MailEvent, ProcessEvent, QueueEvent, RemoteEvent, SeenByThen,
+};
 use super::shown::Shown;
 
 /// One fact, to be written in some format.
@@ -380,6 +382,27 @@ fn of_mail(event: MailEvent<'_>, out: &dyn Takes) {
         MailEvent::Removed { id } => {
             debug!(out, event = "removed", queue_id = %id, "message over, removed")
         }
+        MailEvent::Ordered {
+            id,
+            recipient,
+            action,
+            by,
+            reason,
+            in_flight,
+        } => debug!(
+            out, event = "ordered", queue_id = %id, rcpt = %Shown(&recipient.address), action,
+            state = recipient.state.name().as_str(), by, reason, in_flight,
+            "changed by the operator"
+        ),
+        MailEvent::Overtaken {
+            id,
+            recipient,
+            action,
+            seen,
+        } => info!(
+            out, event = "overtaken", queue_id = %id, rcpt = %Shown(&recipient.address), action,
+            state = recipient.state.name().as_str(), attempt = seen.as_str(), overtaken(seen)
+        ),
     }
 }
 
@@ -444,6 +467,26 @@ fn of_queue(event: QueueEvent<'_>, out: &dyn Takes) {
         QueueEvent::DestinationTrouble { destination, error } => {
             warn!(out, event = "destination_trouble", %destination, error, "work of a destination can't be read now");
         }
+        QueueEvent::Ordered {
+            action,
+            by,
+            reason,
+            filter,
+            matched,
+            changed,
+            in_flight,
+        } => info!(
+            out,
+            event = "order",
+            action,
+            by,
+            reason,
+            filter,
+            matched,
+            changed,
+            in_flight,
+            "the operator's order is carried out"
+        ),
         QueueEvent::Suspended {
             destination,
             span,
@@ -459,8 +502,43 @@ fn of_queue(event: QueueEvent<'_>, out: &dyn Takes) {
             reason = trouble.reason.as_str(),
             "no host of the destination answers; its mail waits, then one message is tried"
         ),
+        QueueEvent::SuspendedByOrder {
+            destination,
+            span,
+            by,
+            reason,
+        } => info!(
+            out,
+            event = "suspended_by_order",
+            %destination,
+            for_s = span.map(|span| span.as_secs()),
+            by,
+            reason,
+            "the operator suspended the destination; its mail waits"
+        ),
+        QueueEvent::SuspendedInAll { destinations } => {
+            debug!(
+                out,
+                event = "suspended_in_all",
+                destinations,
+                "destinations are suspended"
+            );
+        }
         QueueEvent::Opened { destination } => {
             info!(out, event = "opened", %destination, "the destination is open again");
+        }
+    }
+}
+
+fn overtaken(seen: SeenByThen) -> &'static str {
+    match seen {
+        SeenByThen::Delivered => "a host took it before the operator's order was given or heard of",
+        SeenByThen::Failed => "a host refused it for good while the operator changed it",
+        SeenByThen::Deferred => {
+            "it was not delivered by the attempt that was under way; the operator's order stands"
+        }
+        SeenByThen::Unknown => {
+            "the attempt that was under way was broken off, a host may have it; the operator's order stands"
         }
     }
 }
@@ -475,6 +553,7 @@ fn accepted(message: &Message, recipients: usize, commit: Duration, out: &dyn Ta
     info!(out, event = "accepted",
         queue_id = %message.id,
         from = %Shown(&message.envelope.reverse_path),
+        message_id = message.message_id.as_deref(),
         recipients,
         size = message.size(),
         client = Value::shown(client.as_ref()),

@@ -18,7 +18,7 @@ pub use audit::{AUDIT_READERS_MAX, AuditReader, Heard};
 pub use clock::wall_clock;
 pub use event::{
     ClientEvent, DnsResult, DnsType, Event, MailEvent, NoReport, ProcessEvent, QueueEvent,
-    RejectedWhat, RemoteEvent, ReportKind,
+    RejectedWhat, RemoteEvent, ReportKind, SeenByThen,
 };
 pub use log::{Log, LogGuard, LogSetupError, start_log};
 pub use metrics::{Gauges, Metrics, OldestAges};

@@ -26,8 +26,6 @@ pub struct Gauges {
     pub recipients: [u64; StateName::ALL.len()],
     /// When the oldest message arrived that has a recipient in that state.
     pub oldest: OldestAges,
-    /// Destinations without attempts for the time being.
-    pub destinations_suspended: u64,
     /// What the store's files take.
     pub store_bytes: u64,
     /// What the store's file system has left.
@@ -144,7 +142,10 @@ impl Metrics {
                     handles.dkim_signatures[*algorithm as usize].inc();
                 }
             }
-            MailEvent::DkimUnsigned { .. } | MailEvent::Removed { .. } => {}
+            MailEvent::DkimUnsigned { .. }
+            | MailEvent::Removed { .. }
+            | MailEvent::Ordered { .. }
+            | MailEvent::Overtaken { .. } => {}
             MailEvent::DkimFailed { .. } => handles.dkim_errors.inc(),
             MailEvent::AttemptStarted { recipients, .. } => {
                 handles.in_flight.add(signed(number(recipients)));
@@ -203,12 +204,18 @@ impl Metrics {
                 self.handles.commit_batch.observe(messages.into());
             }
             QueueEvent::CommitFailed { .. } => self.handles.commit_errors.inc(),
+            QueueEvent::SuspendedInAll { destinations } => {
+                let suspended = signed(number(destinations));
+                self.handles.destinations_suspended.set(suspended);
+            }
             QueueEvent::Quarantined { .. }
             | QueueEvent::Migrated { .. }
             | QueueEvent::Recovered { .. }
             | QueueEvent::Released { .. }
             | QueueEvent::DestinationTrouble { .. }
+            | QueueEvent::Ordered { .. }
             | QueueEvent::Suspended { .. }
+            | QueueEvent::SuspendedByOrder { .. }
             | QueueEvent::Opened { .. } => {}
         }
     }
@@ -240,9 +247,6 @@ impl Metrics {
             let age = gauges.oldest[at].map_or(Duration::ZERO, |arrival| now.since(arrival));
             state.set(age.as_secs_f64());
         }
-        handles
-            .destinations_suspended
-            .set(signed(gauges.destinations_suspended));
         handles.store_size.set(signed(gauges.store_bytes));
         handles.disk_free.set(signed(gauges.disk_free_bytes));
         handles.quarantined.set(signed(gauges.quarantined));
