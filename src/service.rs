@@ -14,7 +14,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::admin::Admin;
 use crate::config::{Config, LogConfig, LogFormat, Mode, Warning};
-use crate::http::{self, HealthCheck};
+use crate::http::{self, Pages, Phase, Phases};
 use crate::inbound::{HostAddresses, HostLookup, Inbound, InboundSetupError, LookupError};
 use crate::mail::Domain;
 use crate::observe::{Events, LogSetupError, ProcessEvent, start_log, wall_clock};
@@ -147,25 +147,35 @@ async fn serve(config: &Config, store: &Store, events: &Events) -> Result<(), Se
     let (stop, accepting) = (Stop::default(), CancellationToken::new());
     let mut inbound = tokio::spawn(inbound.serve(accepting.clone()));
     let mut queue = tokio::spawn(queue.run(stop.clone()));
-    let health = config.health.map(|address| {
-        let check = health_check(store.clone());
-        tokio::spawn(http::serve(
-            address,
-            check,
-            events.clone(),
-            accepting.clone(),
-        ))
-    });
 
     let ways =
         Ways::new(config, outbound.dns(), events.clone()).map_err(OutboundSetupError::from)?;
-    let admin = Admin::new(config, Some(store.clone()), ways, events.clone());
+    events.set_verbose(config.debug);
+    let admin = Admin::new(config, Some(store.clone()), ways, events.clone())
+        .with_audit(events.verbose_switch());
+    let (phases, over) = (Phases::default(), CancellationToken::new());
+    let router = http::pages_router(
+        Pages {
+            store: store.clone(),
+            events: events.clone(),
+            phases: phases.clone(),
+            debug: config.debug,
+            allow_networks: config.health_allow_networks.clone(),
+            shutdown: over.clone(),
+        },
+        http::api_router(admin),
+    );
     let control = tokio::spawn(http::serve_control(
         config.control_socket.clone(),
-        http::api_router(admin),
+        router.clone(),
         events.clone(),
-        stop.claiming.clone(),
+        over.clone(),
     ));
+    let health = config.health.map(|address| {
+        let serving = http::serve(address, router, events.clone(), over.clone());
+        tokio::spawn(serving)
+    });
+    phases.begin(Phase::Serving);
 
     let ended = tokio::select! {
         signal = signals.next() => Ended::Signal(signal),
@@ -185,6 +195,7 @@ async fn serve(config: &Config, store: &Store, events: &Events) -> Result<(), Se
             std::process::abort();
         }
     };
+    phases.begin(Phase::Draining);
     events.emit(ProcessEvent::Stopping { why });
     accepting.cancel();
     stop.claiming.cancel();
@@ -196,11 +207,12 @@ async fn serve(config: &Config, store: &Store, events: &Events) -> Result<(), Se
         events,
     )
     .await;
-    if let Some(health) = health {
-        health.abort();
-    }
-    // It ends by itself soon after the stop began.
+    over.cancel();
+    // They end by themselves soon after that.
     let _ = tokio::time::timeout(LAST_WORDS, control).await;
+    if let Some(health) = health {
+        let _ = tokio::time::timeout(LAST_WORDS, health).await;
+    }
     outbound.close(LAST_WORDS).await;
     Ok(())
 }
@@ -259,12 +271,6 @@ impl Signals {
             _ = self.int.recv() => "SIGINT",
         }
     }
-}
-
-/// Healthy as long as the store takes mail; that the listener accepts is shown by our being here, as
-/// its end is ours.
-fn health_check(store: Store) -> HealthCheck {
-    Arc::new(move || store.refuses_mail().map(|why| why.to_string()))
 }
 
 /// The allow-list's names, looked up by the same name servers as everything else.

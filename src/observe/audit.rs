@@ -23,7 +23,7 @@ const BEHIND_MAX: usize = 4_096;
 pub(super) struct Audit {
     lines: broadcast::Sender<Arc<str>>,
     readers: Arc<AtomicUsize>,
-    verbose: AtomicBool,
+    verbose: Arc<AtomicBool>,
 }
 
 impl Default for Audit {
@@ -31,7 +31,7 @@ impl Default for Audit {
         Audit {
             lines: broadcast::Sender::new(BEHIND_MAX),
             readers: Arc::default(),
-            verbose: AtomicBool::new(false),
+            verbose: Arc::default(),
         }
     }
 }
@@ -47,6 +47,10 @@ impl Audit {
             lines: self.lines.subscribe(),
             _place: place,
         })
+    }
+
+    pub(super) fn verbose_switch(&self) -> Arc<AtomicBool> {
+        self.verbose.clone()
     }
 
     pub(super) fn set_verbose(&self, verbose: bool) {
