@@ -176,6 +176,7 @@ impl<D: Deliver> Queue<D> {
             clock: clock.clone(),
             period,
             retention: queue.retention,
+            undo_window: UNDO_WINDOW,
             expiry: delivers.then(|| Expiry::new(queue.lifetime, clock())),
             delays: queue
                 .delay_warning
@@ -259,6 +260,9 @@ impl<D: Deliver> Queue<D> {
         }
     }
 }
+
+/// How long what was purged can be brought back.
+const UNDO_WINDOW: Duration = Duration::from_secs(3_600);
 
 fn sweep_period(queue: &QueueConfig) -> Duration {
     if queue.retention.is_zero() {

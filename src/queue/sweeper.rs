@@ -10,7 +10,7 @@ use tokio_util::sync::CancellationToken;
 use crate::mail::limits::SWEEP_MESSAGES_MAX;
 use crate::mail::{Answer, Destination, QueueId, RecipientNo, UnixMillis};
 use crate::observe::{Events, MailEvent, ProcessEvent};
-use crate::store::{Loaded, Store};
+use crate::store::{Keeping, Loaded, RemovedPage, Store};
 
 use super::custody::Custody;
 use super::decided::Decided;
@@ -38,6 +38,8 @@ pub(super) struct Sweeper {
     pub(super) period: Duration,
     /// How long messages are kept after their last recipient became final.
     pub(super) retention: Duration,
+    /// How long what was purged can be brought back.
+    pub(super) undo_window: Duration,
     /// When recipients expire; `None`: not at all, since nothing is attempted.
     pub(super) expiry: Option<Expiry>,
     /// Warnings; `None`: none are given.
@@ -193,15 +195,23 @@ impl Sweeper {
     /// Removes what was kept long enough. Without rests: it must keep up with what comes in.
     async fn remove(&self, stopping: &CancellationToken) {
         while !stopping.is_cancelled() {
-            let until = (self.clock)().before(self.retention);
-            let removed = match self.store.remove_over(until, SWEEP_MESSAGES_MAX).await {
+            let keeping = Keeping {
+                retention: self.retention,
+                undo_window: self.undo_window,
+            };
+            let now = (self.clock)();
+            let removed = self
+                .store
+                .remove_over(now, keeping, SWEEP_MESSAGES_MAX)
+                .await;
+            let RemovedPage { ids, more } = match removed {
                 Ok(removed) => removed,
                 Err(error) => return self.trouble("messages that are over stay", &error),
             };
-            for &id in &removed {
+            for id in ids {
                 self.events.emit(MailEvent::Removed { id });
             }
-            if removed.len() < SWEEP_MESSAGES_MAX {
+            if !more {
                 return;
             }
         }
