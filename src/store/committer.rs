@@ -16,7 +16,7 @@ use tokio::sync::{mpsc, oneshot};
 
 use crate::mail::limits::{COMMIT_GROUP_BYTES_MAX, COMMIT_GROUP_MAX};
 use crate::mail::{Destination, QueueId};
-use crate::observe::{Events, ProcessEvent, wall_clock};
+use crate::observe::{Events, ProcessEvent, QueueEvent, wall_clock};
 
 use super::body_files::{BodyFiles, FileGuard};
 use super::closing::{Removed, Sweep};
@@ -222,13 +222,15 @@ impl Committer {
                         trouble = Some(error);
                     }
                 }
+                let began = Instant::now();
                 match trouble {
-                    None => self.make_durable(&trees, &group),
+                    None => self.make_durable(&trees, &group).map(|()| began.elapsed()),
                     Some(error) => Err(disk_error_of_sled(&error)),
                 }
             });
         match result {
-            Ok(()) => {
+            Ok(took) => {
+                let messages = group.added.len();
                 group
                     .files
                     .into_iter()
@@ -238,13 +240,12 @@ impl Committer {
                 self.news.post(std::mem::take(&mut group.news));
                 self.news.post_resumed(std::mem::take(&mut group.resumed));
                 pending.into_iter().for_each(|one| one.tell(None));
+                self.events.emit(QueueEvent::Committed { messages, took });
             }
             Err(error) => {
                 self.health.failed(&error);
-                self.events.emit(ProcessEvent::Alarm {
-                    what: &format!("a commit failed, no mail is accepted: {error}"),
-                    todo: "make space or mend the disk below SMTP_QUEUE_PATH; the store is opened again by itself",
-                });
+                let told = error.to_string();
+                self.events.emit(QueueEvent::CommitFailed { error: &told });
                 let unconfirmed = std::mem::take(&mut group.added);
                 // The log may have these moves all the same; if not, the files are orphans.
                 group.files_moved.drain(..).for_each(FileGuard::keep);

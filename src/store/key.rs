@@ -55,6 +55,14 @@ pub(super) fn parse_due(key: &[u8]) -> Option<DueItem> {
     })
 }
 
+/// The destination's name and the queue id in a key of [`due`], without a copy.
+pub(super) fn parse_due_line(key: &[u8]) -> Option<(&str, QueueId)> {
+    let (name, tail) = key.split_at_checked(key.len().checked_sub(TAIL_BYTES)?)?;
+    let (_, tail) = tail.strip_prefix(&[0])?.split_first_chunk::<8>()?;
+    let (id, _) = parse_recipient(tail)?;
+    Some((std::str::from_utf8(name).ok()?, id))
+}
+
 /// Where a destination's line begins in `due`.
 pub(super) fn line_start(destination: &Destination) -> Vec<u8> {
     let mut key = destination.as_str().as_bytes().to_vec();
@@ -133,7 +141,10 @@ mod tests {
     fn keys_come_back_as_they_went() {
         for domain in ["a.test", "[IPv6:::1]", "[127.0.0.1]"] {
             let want = item(domain, 0x0102_0304);
-            assert_eq!(parse_due(&due(&want)), Some(want));
+            let key = due(&want);
+            let line = Some((want.destination.as_str(), want.id));
+            assert_eq!(parse_due_line(&key), line);
+            assert_eq!(parse_due(&key), Some(want));
         }
         assert_eq!(parse_due(b"short"), None);
         let id = QueueId::new(UnixMillis(1), 2);

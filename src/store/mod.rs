@@ -109,7 +109,8 @@ struct Inner {
     events: Events,
     /// How far [`Store::move_over_to_files`] has come in the order of closing times.
     moved: Mutex<Vec<u8>>,
-    _directory: QueueDirectory,
+    /// Locked as long as this lives.
+    directory: QueueDirectory,
 }
 
 /// Why a change was not made. Nothing of it is in the store, now or later.
@@ -286,7 +287,7 @@ impl Store {
             destination_of,
             events,
             moved,
-            _directory: directory,
+            directory,
         })))
     }
 

@@ -317,12 +317,16 @@ async fn run(ops: Vec<Op>) {
                 model.order(&store, message, no..no + count, true).await;
             }
             Op::RemoveOver { undo } => {
-                let year = Duration::from_secs(365 * 86_400 * 9);
+                let years = |n: u64| Duration::from_secs(n * 365 * 86_400);
+                let (now, undo_window) = match undo {
+                    true => (later, years(9)),
+                    false => (later.after(years(10)), Duration::ZERO),
+                };
                 let keeping = Keeping {
-                    undo_window: if undo { year } else { Duration::ZERO },
+                    undo_window,
                     ..AT_ONCE
                 };
-                let page = store.remove_over(later, keeping, 1_000).await.unwrap();
+                let page = store.remove_over(now, keeping, 1_000).await.unwrap();
                 assert!(!page.more);
                 let mut removed = page.ids;
                 removed.sort();

@@ -16,10 +16,10 @@ pub(super) use clean_stop::{
 pub(super) use destination::{open_suspension, seal_suspension};
 pub(super) use history::{open_history, seal_history};
 pub(super) use message::{Place, StoredMessage, open_message, seal_message};
-pub(super) use recipient::{open_recipient, seal_recipient};
+pub(super) use recipient::{held_at, open_recipient, seal_recipient};
 
-use serde::Serialize;
 use serde::de::DeserializeOwned;
+use serde::{Deserialize, Serialize};
 
 use crate::mail::limits::STORE_VALUE_BYTES_MAX;
 use crate::mail::{Address, Spelling};
@@ -88,6 +88,13 @@ fn decode<T: DeserializeOwned>(content: &[u8]) -> Result<T, RecordError> {
     } else {
         Err(RecordError::Decode)
     }
+}
+
+/// What stands at the front of `content`, borrowed from it.
+fn decode_beginning<'a, T: Deserialize<'a>>(content: &'a [u8]) -> Result<T, RecordError> {
+    let beginning = bincode::serde::borrow_decode_from_slice(content, layout());
+    let (value, _) = beginning.map_err(|_| RecordError::Decode)?;
+    Ok(value)
 }
 
 fn checksum(key: &[u8], record: &[u8]) -> u32 {
