@@ -64,7 +64,8 @@ impl Audit {
 
 impl Takes for Audit {
     fn takes(&self, level: Level) -> bool {
-        self.readers.load(Ordering::Relaxed) > 0 && (level <= Level::INFO || self.is_verbose())
+        self.readers.load(Ordering::Relaxed) > 0
+            && (level <= Level::INFO || (level == Level::DEBUG && self.is_verbose()))
     }
 
     fn line(&self, line: &Line<'_>) {

@@ -275,6 +275,8 @@ impl<D: Deliver> Queue<D> {
     }
 }
 
+/// How long what was purged can be brought back.
+
 fn sweep_period(queue: &QueueConfig) -> Duration {
     if queue.retention.is_zero() {
         return SWEEP_PERIOD_MIN;
