@@ -95,6 +95,7 @@ async fn traffic_is_counted_once_and_where_it_belongs() {
     // W-24.03
     let world = World::new().await;
     let mx = world.remote("dest.test").await;
+    let sender = world.remote("gp.test").await;
     mx.answers_rcpt_for("later@dest.test", ["451 4.7.1 come again", "250 2.1.5 ok"]);
     mx.answers_rcpt_for("no@dest.test", ["550 5.1.1 unknown"]);
     let mut client = world.client().session().await;
