@@ -242,6 +242,11 @@ pub enum QueueEvent<'a> {
         lines_mended: u64,
         damaged: u64,
     },
+    /// Changes are on disk together, among them so many new messages; it `took` so long to write and
+    /// flush them.
+    Committed { messages: usize, took: Duration },
+    /// Changes could not be written; everybody who wanted one was told to come again.
+    CommitFailed { error: &'a str },
     /// What a mode had held went into line; `held` still are, such as by the operator.
     Released { recipients: u64, held: u64 },
     /// A destination could not be asked for its work.

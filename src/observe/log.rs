@@ -4,7 +4,7 @@
 use std::io::{self, BufWriter, Write};
 use std::time::Duration;
 
-use tracing::{debug, error, info, warn};
+use tracing::{debug, error, info, trace, warn};
 use tracing_appender::non_blocking::{NonBlockingBuilder, WorkerGuard};
 use tracing_subscriber::EnvFilter;
 
@@ -344,6 +344,19 @@ fn of_queue(event: QueueEvent<'_>) {
         } => info!(
             event = "recovered",
             messages, orphans, lines_mended, damaged, "queue checked"
+        ),
+        QueueEvent::Committed { messages, took } => {
+            trace!(
+                event = "committed",
+                messages,
+                took_us = micros(took),
+                "changes are on disk"
+            );
+        }
+        QueueEvent::CommitFailed { error } => error!(
+            event = "alarm",
+            todo = "make space or mend the disk below SMTP_QUEUE_PATH; the store is opened again by itself",
+            "a commit failed, no mail is accepted: {error}"
         ),
         QueueEvent::Released { recipients, held } => {
             info!(event = "released", recipients, held, "held mail is in line")
