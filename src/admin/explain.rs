@@ -8,7 +8,7 @@ use crate::mail::{
 };
 use crate::observe::wall_clock;
 use crate::outbound::{Way, WayHost};
-use crate::store::{DueItem, Loaded, Store, Suspension};
+use crate::store::{DueItem, Loaded, Store, Suspension, SuspensionCause};
 
 use super::explanation::{
     ExplainedHost, ExplainedMessage, ExplainedRecipient, ExplainedWay, Explanation,
@@ -197,19 +197,33 @@ fn suspension_in_words(suspension: &Suspension) -> String {
     let Suspension {
         since,
         until,
-        times,
-        trouble,
+        cause,
     } = suspension;
-    let times = match times {
-        1 => "once".to_owned(),
-        times => format!("{times} times in a row"),
-    };
-    format!(
-        "since {}, {times}; one message is tried at {}; last trouble: {}",
-        rfc3339(*since),
-        rfc3339(*until),
-        trouble.words()
-    )
+    let since = rfc3339(*since);
+    match cause {
+        SuspensionCause::Trouble { times, answer } => {
+            let times = match times {
+                1 => "once".to_owned(),
+                times => format!("{times} times in a row"),
+            };
+            let until = until.map_or_else(|| "no time".to_owned(), rfc3339);
+            format!(
+                "since {since}, {times}; one message is tried at {until}; last trouble: {}",
+                answer.words()
+            )
+        }
+        SuspensionCause::Order { by, reason } => {
+            let until = match until {
+                Some(until) => format!("until {}", rfc3339(*until)),
+                None => "until it is resumed".to_owned(),
+            };
+            let reason = match reason.is_empty() {
+                true => String::new(),
+                false => format!(": {reason}"),
+            };
+            format!("since {since} by {by}, {until}{reason}")
+        }
+    }
 }
 
 /// The messages of a line's items, each with those of its recipients that stand in it.

@@ -137,6 +137,10 @@ pub const REPORT_HEADER_BYTES_MAX: usize = 64 * 1024;
 pub const LINE_WINDOW_ITEMS_MAX: usize = 64;
 /// Destinations without mail of which is remembered how they last answered.
 pub const DESTINATIONS_REMEMBERED_MAX: usize = 10_000;
+/// Destinations that operators may have suspended at one time.
+pub const DESTINATIONS_ORDERED_MAX: usize = 1_000;
+/// Messages that an order to bounce works on at one time; each has a report that is composed meanwhile.
+pub const BOUNCES_AT_ONE_TIME: usize = 16;
 /// Recipients of one message that are attempted together.
 pub const CLAIM_RECIPIENTS_MAX: usize = 1_000;
 /// Lines that are read from the store at one time.

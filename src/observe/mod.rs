@@ -12,7 +12,7 @@ mod logfmt;
 pub use clock::wall_clock;
 pub use event::{
     ClientEvent, Event, MailEvent, NoReport, ProcessEvent, QueueEvent, RejectedWhat, RemoteEvent,
-    ReportKind,
+    ReportKind, SeenByThen,
 };
 pub use log::{LogGuard, LogSetupError, start_log};
 

@@ -44,14 +44,16 @@ impl<'a> OwedReport<'a> {
     /// sender who is not told is worse than one who is told less.
     pub(super) async fn about(
         original: &'a Message,
-        decided: &'a [Decided],
+        decided: impl Iterator<Item = &'a Decided>,
         store: &Store,
     ) -> Option<OwedReport<'a>> {
         let mut owed_to = None;
         let mut recipients = Vec::new();
         for Decided { after, verdict, .. } in decided {
             let fate = match verdict {
-                Verdict::Deferred { .. } | Verdict::Waiting { .. } => Fate::Delayed,
+                Verdict::Deferred { .. } | Verdict::Waiting { .. } | Verdict::Noted { .. } => {
+                    Fate::Delayed
+                }
                 Verdict::Delivered { .. } => Fate::Relayed,
                 Verdict::Failed { .. } => Fate::Failed,
                 Verdict::Expired { .. } => Fate::Expired,

@@ -26,7 +26,7 @@ use super::health::Health;
 use super::news::NewsBoard;
 use super::record::{self, CleanStop};
 use super::suspension::Kept;
-use super::{CommitError, DestinationOf, RecipientChange, disk_error_of_sled, key};
+use super::{CommitError, DestinationOf, RecipientChange, Suspension, disk_error_of_sled, key};
 
 /// Pause between attempts to open the database again.
 const REOPEN_PAUSE: Duration = Duration::from_millis(500);
@@ -46,6 +46,8 @@ pub(super) enum Work {
     RemoveOver(UnixMillis, usize, Done<Removed>),
     MoveToFiles(Vec<(QueueId, FileGuard)>, Done<usize>),
     KeepSuspensions(Vec<Kept>, Done<()>),
+    /// The operator suspends a destination.
+    Suspend(Destination, Suspension, Done<()>),
     /// Lift a suspension; whether there was one.
     Resume(Destination, Done<bool>),
     Close(Done<()>),
@@ -71,7 +73,7 @@ impl Work {
             Work::RemoveOver(_, limit, _) => (*limit, 0),
             Work::MoveToFiles(moves, _) => (moves.len(), 0),
             Work::KeepSuspensions(kept, _) => (kept.len(), 0),
-            Work::Resume(..) => (1, 0),
+            Work::Suspend(..) | Work::Resume(..) => (1, 0),
             Work::Close(_) => (COMMIT_GROUP_MAX, 0), // nothing comes behind it
         }
     }
@@ -106,6 +108,7 @@ impl Gathered {
             Work::RemoveOver(..)
             | Work::MoveToFiles(..)
             | Work::KeepSuspensions(..)
+            | Work::Suspend(..)
             | Work::Resume(..)
             | Work::Close(_) => {}
         }
@@ -243,7 +246,8 @@ impl Committer {
                     .for_each(FileGuard::keep);
                 self.counters.apply(&group.delta);
                 self.news.post(std::mem::take(&mut group.news));
-                self.news.post_resumed(std::mem::take(&mut group.resumed));
+                self.news
+                    .post_suspensions(std::mem::take(&mut group.ordered));
                 pending.into_iter().for_each(|one| one.tell(None));
             }
             Err(error) => {
@@ -277,7 +281,17 @@ impl Committer {
             Work::Record(changes, reports, done) => {
                 let mut made = Vec::with_capacity(changes.len());
                 let mut fresh = false;
+                let mut wholly = true;
+                if !reports.is_empty() {
+                    for change in &changes {
+                        wholly &= group.can_change(trees, change)?;
+                    }
+                }
                 for change in &changes {
+                    if !wholly {
+                        made.push(false);
+                        continue;
+                    }
                     let changed =
                         group.change(trees, change, &*self.destination_of, wall_clock())?;
                     fresh |= changed == Changed::Now;
@@ -313,6 +327,10 @@ impl Committer {
             }
             Work::KeepSuspensions(kept, done) => {
                 kept.iter().for_each(|one| group.keep_suspension(one));
+                pending.push(Pending::Unit(done));
+            }
+            Work::Suspend(destination, suspension, done) => {
+                group.suspend(destination, suspension);
                 pending.push(Pending::Unit(done));
             }
             Work::Resume(destination, done) => {

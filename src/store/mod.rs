@@ -49,7 +49,7 @@ pub use note::Note;
 pub use open::OpenError;
 pub use read::BodyReader;
 pub use scan::{Scan, ScanPage, Wanted};
-pub use suspension::Suspension;
+pub use suspension::{Suspension, SuspensionCause};
 
 use body_files::BodyFiles;
 use committer::{Committer, Done, Work};
@@ -283,7 +283,8 @@ impl Store {
 
     /// Makes verdicts durable together with the reports they call for. Says for each change, in
     /// order, whether it is made; one that had been made before counts. If none had to be made, the
-    /// reports are not added either.
+    /// reports are not added either. With reports, either all changes are made or none is (then it
+    /// says `false` to all): a report must not tell of what did not happen.
     pub async fn record(
         &self,
         changes: Vec<RecipientChange>,
@@ -361,6 +362,17 @@ impl Store {
         kept: Vec<(Destination, Option<Suspension>)>,
     ) -> Result<(), CommitError> {
         self.ask(|done| Work::KeepSuspensions(kept, done)).await
+    }
+
+    /// Suspends a destination: whoever works through the queue hears of it by [`News`]. Durable.
+    pub async fn suspend(
+        &self,
+        destination: &Destination,
+        suspension: Suspension,
+    ) -> Result<(), CommitError> {
+        let destination = destination.clone();
+        self.ask(|done| Work::Suspend(destination, suspension, done))
+            .await
     }
 
     /// Lifts the suspension of a destination: whoever works through the queue hears of it by
