@@ -38,7 +38,8 @@ pub(super) struct Sweeper {
     pub(super) period: Duration,
     /// How long messages are kept after their last recipient became final.
     pub(super) retention: Duration,
-    /// How long what was purged can be restored.
+    /// How long what was purged can be brought back.
+    #[expect(dead_code, reason = "the store's removal does not take it yet")]
     pub(super) undo_window: Duration,
     /// When recipients expire; `None`: not at all, since nothing is attempted.
     pub(super) expiry: Option<Expiry>,
