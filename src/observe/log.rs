@@ -9,7 +9,7 @@ use tracing_appender::non_blocking::{NonBlockingBuilder, WorkerGuard};
 use tracing_subscriber::EnvFilter;
 
 use crate::config::{LogConfig, LogFormat};
-use crate::mail::{Client, Message, RecipientState};
+use crate::mail::{Client, EnhancedClass, Message, RecipientState};
 
 use super::event::{
     ClientEvent, Event, MailEvent, ProcessEvent, QueueEvent, RemoteEvent, SeenByThen,
@@ -247,6 +247,12 @@ fn of_mail(event: MailEvent<'_>) {
                 RecipientState::Delivered => ("delivered", "delivered"),
                 RecipientState::Failed => ("failed", "failed for good"),
                 RecipientState::Expired => ("expired", "lifetime over"),
+                // what the operator took out or holds meanwhile is as its host said, see `overtaken`
+                RecipientState::Held { .. } | RecipientState::Purged { .. }
+                    if answer.status.class == EnhancedClass::Permanent =>
+                {
+                    ("failed", "failed for good")
+                }
                 RecipientState::Queued { .. }
                 | RecipientState::Deferred { .. }
                 | RecipientState::Held { .. }
