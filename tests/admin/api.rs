@@ -2,7 +2,7 @@
 
 use serde_json::{Value, json};
 
-use crate::support::{Gate, Id, Phase, World, mail, reply};
+use crate::support::{Gate, Id, Phase, Remote, World, mail, reply};
 
 /// A world whose deferred mail stays so for the test.
 async fn patient() -> World {
@@ -26,6 +26,15 @@ async fn listed(world: &World, query: &str) -> Vec<String> {
 
 async fn send(world: &World, to: &str) -> Id {
     world.client().send(mail().to(to)).await.accepted()
+}
+
+/// How often a host was asked to take a recipient.
+fn attempts(remote: &Remote) -> usize {
+    let commands = remote.commands();
+    commands
+        .iter()
+        .filter(|line| line.starts_with("RCPT"))
+        .count()
 }
 
 /// Carries out an order for one message.
@@ -99,7 +108,7 @@ async fn recipients_are_listed_with_what_is_known_and_filters_are_combined() {
         ("older_than=1h", &[]),
         (&format!("id={},{}", deferred.0, delivered.0), &[ann, bob]),
         (&format!("id={}&state=deferred", delivered.0), &[]),
-        ("from=<>", &[]),
+        ("from=%3C%3E", &[]),
     ] {
         assert_eq!(listed(&world, query).await, want, "{query}");
     }
@@ -154,7 +163,7 @@ async fn one_message_is_shown_with_its_header_and_its_attempts() {
         .remote("dest.test")
         .rcpt(["451 4.7.1 come again"])
         .await;
-    let sent = mail().to("ann@dest.test").header("Subject: a b\r\n");
+    let sent = mail().to("ann@dest.test").subject("a b");
     let id = world.client().send(sent).await.accepted();
     world.history(&id).shows(["deferred"]).await;
 
@@ -195,7 +204,7 @@ async fn an_order_is_counted_first_and_then_carried_out_and_told_with_who_gave_i
     let control = world
         .relay()
         .control()
-        .with("X-Gopherpost-User", "ann\u{1b}[1m");
+        .with("X-Gopherpost-User", "ann\u{202e}[1m");
     for to in ["a@one.test", "b@one.test", "c@two.test"] {
         send(&world, to).await;
     }
@@ -277,7 +286,7 @@ async fn a_retry_is_attempted_at_once_and_what_is_held_never_before_its_release(
     let world = patient().await;
     let remote = world
         .remote("dest.test")
-        .rcpt(["451 4.2.0 later", "451 4.2.0 later"])
+        .rcpt(["451 4.2.0 later", "451 4.2.0 later", "250 2.1.5 ok"])
         .await;
     let id = send(&world, "ann@dest.test").await;
     world.history(&id).shows(["deferred"]).await;
@@ -289,7 +298,7 @@ async fn a_retry_is_attempted_at_once_and_what_is_held_never_before_its_release(
     world.relay().kill_and_restart().await;
     assert_eq!(listed(&world, "state=held").await, ["ann@dest.test"]);
     world.takes_and_delivers_a_mail().await;
-    assert_eq!(remote.transactions().len(), 2);
+    assert_eq!(attempts(&remote), 2);
 
     assert_eq!(order(&world, "release", &id).await["changed"], 1);
     remote.received_exactly(1).await;
@@ -313,8 +322,8 @@ async fn a_bounce_tells_the_sender_and_attempts_nothing() {
     assert_eq!(order(&world, "bounce", &id).await["changed"], 1);
     let report = home.message().await;
     assert_eq!(report.from(), "");
-    report.report().says("ann@dest.test", "failed", "");
-    assert_eq!(remote.transactions().len(), 1);
+    report.report().says("ann@dest.test", "failed", "5.0.0");
+    assert_eq!(attempts(&remote), 1);
     assert_eq!(listed(&world, "state=failed").await, ["ann@dest.test"]);
 }
 
@@ -338,7 +347,7 @@ async fn what_is_purged_amid_its_attempt_is_not_attempted_again_and_comes_back_u
     world.log().tells("overtaken").await;
     assert_eq!(listed(&world, "state=purged").await, ["ann@dest.test"]);
     world.takes_and_delivers_a_mail().await;
-    assert_eq!(remote.transactions().len(), 1);
+    assert_eq!(attempts(&remote), 1);
 
     remote.answers(Phase::Rcpt, ["250 2.1.5 ok"]);
     assert_eq!(order(&world, "restore", &id).await["changed"], 1);
@@ -355,7 +364,9 @@ async fn what_became_of_mail_is_found_by_id_message_id_sender_and_recipient_the_
         .await;
     world.remote("gp.test").await;
     let first = mail().from("carl@gp.test").to("ann@dest.test");
-    let first = first.header("Message-ID: <one@gp.test>\r\n");
+    let first = first
+        .without("Message-ID")
+        .header("Message-ID", "<one@gp.test>");
     let first = world.client().send(first).await.accepted();
     world.history(&first).shows(["delivered"]).await;
     let second = mail().from("carl@gp.test").to("bob@dest.test");
@@ -365,7 +376,10 @@ async fn what_became_of_mail_is_found_by_id_message_id_sender_and_recipient_the_
     for (query, want) in [
         (format!("id={}", first.0), &["ann@dest.test"][..]),
         ("message_id=one%40gp.test".to_owned(), &["ann@dest.test"]),
-        ("message_id=<one%40gp.test>".to_owned(), &["ann@dest.test"]),
+        (
+            "message_id=%3Cone%40gp.test%3E".to_owned(),
+            &["ann@dest.test"],
+        ),
         ("message_id=two%40gp.test".to_owned(), &[]),
         (
             "from=carl%40gp.test".to_owned(),
@@ -395,7 +409,11 @@ async fn what_became_of_mail_is_found_by_id_message_id_sender_and_recipient_the_
 #[tokio::test]
 async fn an_exported_message_is_what_would_be_sent_and_imported_it_is_delivered_as_it_was() {
     // W-23.08
-    let world = patient().await;
+    let world = World::setup()
+        .set("SMTP_RETRY_BASE", "1h")
+        .set("SMTP_RETRY_CAP", "1h")
+        .without_relay()
+        .await;
     world.starts_signing_for("gp.test").await;
     let remote = world.remote("dest.test").rcpt(["451 4.2.0 later"]).await;
     let sent = mail()
@@ -406,7 +424,7 @@ async fn an_exported_message_is_what_would_be_sent_and_imported_it_is_delivered_
         .clone()
         .body(&"A line of some length, many times over.\r\n".repeat(10_000));
     let control = world.relay().control();
-    for (round, sent) in [sent, large].into_iter().enumerate() {
+    for sent in [sent, large] {
         remote.answers(Phase::Rcpt, ["451 4.2.0 later"]);
         let id = world.client().send(sent).await.accepted();
         world.history(&id).shows(["deferred"]).await;
@@ -420,9 +438,9 @@ async fn an_exported_message_is_what_would_be_sent_and_imported_it_is_delivered_
             exported.head
         );
         assert!(
-            exported.text().starts_with("DKIM-Signature: "),
+            exported.text().matches("DKIM-Signature: ").count() == 2,
             "{}",
-            &exported.text()[..80]
+            exported.text()
         );
         let envelope = control
             .get(&format!("/api/v1/queue/{}/envelope", id.0))
@@ -443,8 +461,7 @@ async fn an_exported_message_is_what_would_be_sent_and_imported_it_is_delivered_
         let new = Id(imported["id"].as_str().unwrap().to_owned());
         assert_ne!(new.0, id.0);
         world.history(&new).shows(["delivered"]).await;
-        remote.received_exactly(round + 1).await;
-        let arrived = remote.messages().pop().expect("it was received");
+        let arrived = remote.message().await;
         assert!(
             arrived.octets() == exported.octets,
             "it arrived otherwise than it was exported"

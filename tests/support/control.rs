@@ -2,6 +2,7 @@
 
 use std::panic::Location;
 use std::path::PathBuf;
+use std::time::Duration;
 
 use serde_json::Value;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
@@ -12,6 +13,9 @@ use super::timeline::Timeline;
 
 /// Longest answer that is read, in octets.
 const ANSWER_OCTETS_MAX: u64 = 64 * 1024 * 1024;
+
+/// Pause between two looks whether the socket is there already.
+const CONNECT_POLL: Duration = Duration::from_millis(10);
 
 /// A client of the control socket; each request has a connection of its own.
 #[derive(Clone, Debug)]
@@ -91,9 +95,22 @@ impl Control {
 
     /// A connection, and nothing said.
     pub async fn connect(&self) -> UnixStream {
-        UnixStream::connect(&self.path)
-            .await
-            .expect("the control socket takes connections")
+        within(
+            Location::caller(),
+            || "the control socket".to_owned(),
+            self.connected(),
+        )
+        .await
+    }
+
+    /// It is there soon after the relay takes mail.
+    async fn connected(&self) -> UnixStream {
+        loop {
+            match UnixStream::connect(&self.path).await {
+                Ok(stream) => return stream,
+                Err(_) => tokio::time::sleep(CONNECT_POLL).await, // nothing tells of a file
+            }
+        }
     }
 
     async fn exchange(&self, here: Here, request: &[u8]) -> ControlAnswer {
@@ -104,7 +121,7 @@ impl Control {
         self.timeline.note("control", &line);
         let mut answer = Vec::new();
         let talk = async {
-            let (mut from, mut to) = UnixStream::connect(&self.path).await?.into_split();
+            let (mut from, mut to) = self.connected().await.into_split();
             let write = to.write_all(request);
             let read = async {
                 let mut limited = (&mut from).take(ANSWER_OCTETS_MAX);
