@@ -24,6 +24,7 @@ use super::counters::Counters;
 use super::engine::{Engine, Trees};
 use super::group::{Changed, Group, Prepared};
 use super::health::Health;
+use super::mend::{Mend, Mended};
 use super::news::NewsBoard;
 use super::suspension::Kept;
 use super::{CommitError, DestinationOf, RecipientChange, clean_stop, disk_error_of_sled};
@@ -48,6 +49,8 @@ pub(super) enum Work {
     KeepSuspensions(Vec<Kept>, Done<()>),
     /// Lift a suspension; whether there was one.
     Resume(Destination, Done<bool>),
+    /// Take out something damaged.
+    Mend(Box<Mend>, Done<Mended>),
     Close(Done<()>),
 }
 
@@ -64,7 +67,7 @@ impl Work {
             Work::RemoveOver(sweep, _) => (sweep.limit, 0),
             Work::MoveToFiles(moves, _) => (moves.len(), 0),
             Work::KeepSuspensions(kept, _) => (kept.len(), 0),
-            Work::Resume(..) => (1, 0),
+            Work::Resume(..) | Work::Mend(..) => (1, 0),
             Work::Close(_) => (COMMIT_GROUP_MAX, 0), // nothing comes behind it
         }
     }
@@ -100,6 +103,7 @@ impl Gathered {
             | Work::MoveToFiles(..)
             | Work::KeepSuspensions(..)
             | Work::Resume(..)
+            | Work::Mend(..)
             | Work::Close(_) => {}
         }
         self.work.push(work);
@@ -113,6 +117,7 @@ enum Pending {
     Removed(Done<Removed>, Removed),
     Moved(Done<usize>, usize),
     Resumed(Done<bool>, bool),
+    Mended(Done<Mended>, Mended),
 }
 
 impl Pending {
@@ -127,6 +132,7 @@ impl Pending {
             Pending::Removed(done, removed) => say(done, removed, error),
             Pending::Moved(done, count) => say(done, count, error),
             Pending::Resumed(done, was) => say(done, was, error),
+            Pending::Mended(done, mended) => say(done, mended, error),
         }
     }
 }
@@ -303,6 +309,12 @@ impl Committer {
                 let was = group.resume(trees, destination)?;
                 pending.push(Pending::Resumed(done, was));
             }
+            Work::Mend(mend, done) => {
+                self.counters.doubt();
+                let mended = group.mend(trees, *mend, &self.destination_of)?;
+                group.settle_closings(trees, wall_clock())?;
+                pending.push(Pending::Mended(done, mended));
+            }
             Work::Close(_) => {
                 unreachable!("nothing is gathered behind a close, and run takes it off")
             }
@@ -372,8 +384,12 @@ impl Committer {
             .engine
             .trees()
             .map_err(|error| CommitError::Failed(error.to_string()))?;
-        let tally = self.counters.tally();
-        let done = clean_stop::write(&trees, &tally, &self.routing_fingerprint, wall_clock());
+        let done = match self.counters.tally() {
+            Some(tally) => {
+                clean_stop::write(&trees, &tally, &self.routing_fingerprint, wall_clock())
+            }
+            None => trees.db.flush().map(drop),
+        };
         drop(trees);
         self.engine.close();
         done.map_err(|error| disk_error_of_sled(&error))

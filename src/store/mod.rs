@@ -22,11 +22,13 @@ mod held;
 mod history;
 mod intake;
 mod key;
+mod mend;
 #[path = "../../migrations/mod.rs"]
 mod migrations;
 mod news;
 mod note;
 mod open;
+mod quarantine;
 mod read;
 mod record;
 mod recovery;
@@ -72,6 +74,7 @@ use group::Prepared;
 use health::Health;
 use news::NewsBoard;
 use open::QueueDirectory;
+use quarantine::Quarantine;
 use recovery::Recovery;
 use retained::Written;
 
@@ -109,6 +112,7 @@ struct Inner {
     events: Events,
     /// How far [`Store::move_over_to_files`] has come in the order of closing times.
     moved: Mutex<Vec<u8>>,
+    quarantine: Quarantine,
     /// Locked as long as this lives.
     directory: QueueDirectory,
 }
@@ -242,10 +246,11 @@ impl Store {
         };
         let files = Arc::new(BodyFiles::open(directory.bodies()).map_err(fail)?);
         let trees = directory.open_database(&events)?;
+        let quarantine = Quarantine::new(directory.quarantine());
         let recovery = Recovery {
             trees: &trees,
             files: &files,
-            quarantine: &directory.quarantine(),
+            quarantine: &quarantine,
             destination_of: &*destination_of,
             routing_fingerprint: &routing_fingerprint,
             now,
@@ -287,6 +292,7 @@ impl Store {
             destination_of,
             events,
             moved,
+            quarantine,
             directory,
         })))
     }

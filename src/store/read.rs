@@ -129,10 +129,8 @@ pub(super) fn load_waiting(trees: &Trees, id: QueueId) -> Result<Option<Loaded>,
 
 /// With all recipients that are in line; `None` if none is.
 fn waiting_of(trees: &Trees, stored: StoredMessage) -> Result<Option<Loaded>, ReadError> {
-    let mut recipients = Vec::new();
-    for no in 0..stored.recipients {
-        recipients.extend(in_line(trees, stored.message.id, RecipientNo(no))?);
-    }
+    let mut recipients = self::recipients(trees, stored.message.id)?;
+    recipients.retain(|rcpt| rcpt.state.due().is_some());
     Ok((!recipients.is_empty()).then_some(Loaded {
         message: stored.message,
         recipients,
@@ -230,6 +228,12 @@ impl BodyReader {
                     .len();
                 (Source::File(Some(file)), len)
             }
+            Place::PutAside(Some(name)) => {
+                return Err(lost(&format!(
+                    "it was damaged, and is now quarantine/{name}"
+                )));
+            }
+            Place::PutAside(None) => return Err(lost("missing")),
         };
         if len != want.len {
             return Err(lost("wrong length"));
