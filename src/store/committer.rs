@@ -27,7 +27,9 @@ use super::health::Health;
 use super::mend::{Mend, Mended};
 use super::news::NewsBoard;
 use super::suspension::Kept;
-use super::{CommitError, DestinationOf, RecipientChange, clean_stop, disk_error_of_sled};
+use super::{
+    CommitError, DestinationOf, RecipientChange, clean_stop, disk_error_of_sled, log_check, open,
+};
 
 /// Pause between attempts to open the database again.
 const REOPEN_PAUSE: Duration = Duration::from_millis(500);
@@ -51,6 +53,8 @@ pub(super) enum Work {
     Resume(Destination, Done<bool>),
     /// Take out something damaged.
     Mend(Box<Mend>, Done<Mended>),
+    /// See whether the database must be opened anew.
+    LookAgain,
     Close(Done<()>),
 }
 
@@ -67,7 +71,7 @@ impl Work {
             Work::RemoveOver(sweep, _) => (sweep.limit, 0),
             Work::MoveToFiles(moves, _) => (moves.len(), 0),
             Work::KeepSuspensions(kept, _) => (kept.len(), 0),
-            Work::Resume(..) | Work::Mend(..) => (1, 0),
+            Work::Resume(..) | Work::Mend(..) | Work::LookAgain => (1, 0),
             Work::Close(_) => (COMMIT_GROUP_MAX, 0), // nothing comes behind it
         }
     }
@@ -104,6 +108,7 @@ impl Gathered {
             | Work::KeepSuspensions(..)
             | Work::Resume(..)
             | Work::Mend(..)
+            | Work::LookAgain
             | Work::Close(_) => {}
         }
         self.work.push(work);
@@ -231,7 +236,12 @@ impl Committer {
                 let began = Instant::now();
                 match trouble {
                     None => self.make_durable(&trees, &group).map(|()| began.elapsed()),
-                    Some(error) => Err(disk_error_of_sled(&error)),
+                    Some(error) => {
+                        if matches!(error, sled::Error::Corruption { .. }) {
+                            self.engine.suspect();
+                        }
+                        Err(disk_error_of_sled(&error))
+                    }
                 }
             });
         match result {
@@ -247,6 +257,9 @@ impl Committer {
                 self.news.post_resumed(std::mem::take(&mut group.resumed));
                 pending.into_iter().for_each(|one| one.tell(None));
                 self.events.emit(QueueEvent::Committed { messages, took });
+                if self.engine.is_suspect() {
+                    self.reopen(&[]);
+                }
             }
             Err(error) => {
                 self.health.failed(&error);
@@ -315,6 +328,7 @@ impl Committer {
                 group.settle_closings(trees, wall_clock())?;
                 pending.push(Pending::Mended(done, mended));
             }
+            Work::LookAgain => {}
             Work::Close(_) => {
                 unreachable!("nothing is gathered behind a close, and run takes it off")
             }
@@ -349,7 +363,11 @@ impl Committer {
                 std::process::abort(); // crashing is our recovery path
             }
             std::thread::sleep(REOPEN_PAUSE);
-            if self.engine.reopen().is_ok() && self.take_out(unconfirmed).is_ok() {
+            let Ok(mended) = self.engine.reopen() else {
+                continue;
+            };
+            log_check::tell(&mended, self.engine.path(), &self.events);
+            if self.take_out(unconfirmed).is_ok() {
                 break;
             }
         }
@@ -391,8 +409,15 @@ impl Committer {
             None => trees.db.flush().map(drop),
         };
         drop(trees);
-        self.engine.close();
-        done.map_err(|error| disk_error_of_sled(&error))
+        let closed = self.engine.close();
+        done.map_err(|error| disk_error_of_sled(&error))?;
+        if closed && let Err(error) = open::mark_closed(self.engine.path()) {
+            self.events.emit(ProcessEvent::Warning {
+                what: &format!("the next start will look through the whole database: {error}"),
+                todo: "",
+            });
+        }
+        Ok(())
     }
 }
 

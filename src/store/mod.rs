@@ -22,6 +22,7 @@ mod held;
 mod history;
 mod intake;
 mod key;
+mod log_check;
 mod mend;
 #[path = "../../migrations/mod.rs"]
 mod migrations;
@@ -34,7 +35,9 @@ mod record;
 mod recovery;
 mod retained;
 mod scan;
+mod single_error;
 mod sizes;
+mod sled_frame;
 mod suspension;
 mod verify;
 
@@ -245,7 +248,7 @@ impl Store {
             error,
         };
         let files = Arc::new(BodyFiles::open(directory.bodies()).map_err(fail)?);
-        let trees = directory.open_database(&events)?;
+        let (trees, damaged) = directory.open_database(&events)?;
         let quarantine = Quarantine::new(directory.quarantine());
         let recovery = Recovery {
             trees: &trees,
@@ -253,6 +256,7 @@ impl Store {
             quarantine: &quarantine,
             destination_of: &*destination_of,
             routing_fingerprint: &routing_fingerprint,
+            damaged,
             now,
             events: &events,
         };
@@ -268,6 +272,13 @@ impl Store {
         );
         let health = Arc::new(Health::new(path.clone(), min_free_space));
         let (work, to_do) = mpsc::channel(COMMIT_QUEUE_MAX);
+        let work_again = work.downgrade();
+        engine.on_suspicion(move || {
+            // if there is no room, the committer has other work and looks behind that
+            if let Some(work) = work_again.upgrade() {
+                let _ = work.try_send(Work::LookAgain);
+            }
+        });
         let committer = Committer {
             engine: engine.clone(),
             files: files.clone(),
@@ -633,6 +644,10 @@ fn disk_error_of_sled(error: &sled::Error) -> CommitError {
     }
 }
 
+#[cfg(test)]
+mod flip_test;
+#[cfg(test)]
+mod history_test;
 #[cfg(test)]
 mod model_test;
 #[cfg(test)]

@@ -31,6 +31,8 @@ pub(super) struct Recovery<'a> {
     pub quarantine: &'a Quarantine,
     pub destination_of: &'a dyn Fn(&AddressDomain) -> Destination,
     pub routing_fingerprint: &'a str,
+    /// Whether the database was damaged, so that everything is to be looked at.
+    pub damaged: bool,
     pub now: UnixMillis,
     pub events: &'a Events,
 }
@@ -49,7 +51,8 @@ struct Found {
 impl Recovery<'_> {
     /// Puts the store in order and says how much is in it. Blocks.
     pub(super) fn run(&self) -> Result<Tally, sled::Error> {
-        if let Some(tally) = clean_stop::take(self.trees, self.routing_fingerprint)? {
+        let clean = clean_stop::take(self.trees, self.routing_fingerprint)?;
+        if let Some(tally) = clean.filter(|_| !self.damaged) {
             return Ok(tally);
         }
         let mut found = Found::default();
@@ -200,9 +203,11 @@ impl Recovery<'_> {
             let sealed = record::seal_message(&stored);
             self.trees.messages.insert(id.to_bytes(), sealed)?;
         }
-        if ended.is_none() && !self.body_is_there(stored)? {
+        if ended.is_none()
+            && let Some(what) = self.wrong_with_body(stored)?
+        {
             self.alarm(&format!(
-                "{id}: its body is missing; its recipients will be reported as failed"
+                "{id}: its body is {what}; its recipients will be reported as failed"
             ));
             found.damaged += 1;
         }
@@ -265,18 +270,27 @@ impl Recovery<'_> {
         Ok(())
     }
 
-    fn body_is_there(&self, stored: &StoredMessage) -> Result<bool, sled::Error> {
+    /// The content of files is looked at only when they are sent, or verified.
+    fn wrong_with_body(&self, stored: &StoredMessage) -> Result<Option<&'static str>, sled::Error> {
+        let want = stored.message.body;
         let len = match &stored.place {
             Place::Inline => {
                 let octets = self.trees.bodies.get(stored.message.id.to_bytes())?;
+                let whole = |octets: &IVec| crc32fast::hash(octets) == want.crc32;
+                if octets.as_ref().is_some_and(|octets| !whole(octets)) {
+                    return Ok(Some("damaged"));
+                }
                 octets.map(|octets| octets.len() as u64)
             }
             Place::File(name) => std::fs::metadata(self.files.path(name))
                 .ok()
                 .map(|file| file.len()),
-            Place::PutAside(_) => return Ok(true), // known
+            Place::PutAside(_) => return Ok(None), // known
         };
-        Ok(len == Some(stored.message.body.len))
+        Ok(match len {
+            None => Some("missing"),
+            Some(len) => (len != want.len).then_some("damaged"),
+        })
     }
 
     /// Messages that are over, sorted: one look at the tree instead of one for each message.

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use crate::mail::{AddressDomain, Destination, Message, QueueId, Recipient, UnixMillis};
 
 use super::engine::Trees;
-use super::{Loaded, ReadError, key, record};
+use super::{Loaded, ReadError, key, read, record};
 
 /// Which recipients are wanted. Called on a reader's thread: it must not wait.
 pub type Wanted = Arc<dyn Fn(&Message, &Recipient, &Destination) -> bool + Send + Sync>;
@@ -42,14 +42,13 @@ pub(super) fn page(
     wanted: &dyn Fn(&Message, &Recipient, &Destination) -> bool,
     destination_of: &dyn Fn(&AddressDomain) -> Destination,
 ) -> Result<ScanPage, ReadError> {
-    let failed = |error: sled::Error| ReadError::Failed(error.to_string());
     let from = scan.from.map_or(Vec::new(), |id| id.to_bytes().to_vec());
     let until = scan.until.map(QueueId::first_of);
     let mut page = ScanPage::default();
     let mut full = 0;
     let mut recipients = trees.recipients.range(from.clone()..).peekable();
     for entry in trees.messages.range(from..) {
-        let (key, sealed) = entry.map_err(failed)?;
+        let (key, sealed) = entry.map_err(read::failed)?;
         let Some(id) = key::parse_message(&key) else {
             continue; // no key of ours: the next start after a crash puts it aside
         };
@@ -70,7 +69,7 @@ pub(super) fn page(
             Ok((rcpt, _)) => rcpt.starts_with(&key),
             Err(_) => true,
         }) {
-            let (rcpt_key, sealed) = entry.map_err(failed)?;
+            let (rcpt_key, sealed) = entry.map_err(read::failed)?;
             page.examined += 1;
             let (Some(stored), Some((_, no))) = (&stored, key::parse_recipient(&rcpt_key)) else {
                 continue;

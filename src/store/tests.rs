@@ -44,12 +44,16 @@ impl Place {
         Store::open(self.options()).unwrap()
     }
 
-    /// Opens again as after a crash: without a clean stop.
-    pub(super) fn crash(&self, store: Store) -> Store {
+    /// Closes the database without a clean stop, unless there was one.
+    pub(super) fn leave(&self, store: Store) {
         let engine = store.0.engine.clone();
         drop(store);
         assert!(engine.close());
-        drop(engine);
+    }
+
+    /// Opens again as after a crash: without a clean stop.
+    pub(super) fn crash(&self, store: Store) -> Store {
+        self.leave(store);
         // The lock goes with the last clone, which the committer's thread lets go of.
         for _ in 0..500 {
             match Store::open(self.options()) {
