@@ -24,10 +24,12 @@ use super::counters::Counters;
 use super::engine::{Engine, Trees};
 use super::group::{Changed, Group, Prepared};
 use super::health::Health;
+use super::mend::{Mend, Mended};
 use super::news::NewsBoard;
 use super::suspension::Kept;
 use super::{
     CommitError, DestinationOf, RecipientChange, Suspension, clean_stop, disk_error_of_sled,
+    log_check, open,
 };
 
 /// Pause between attempts to open the database again.
@@ -52,6 +54,10 @@ pub(super) enum Work {
     Suspend(Destination, Suspension, Done<()>),
     /// Lift a suspension; whether there was one.
     Resume(Destination, Done<bool>),
+    /// Take out something damaged.
+    Mend(Box<Mend>, Done<Mended>),
+    /// See whether the database must be opened anew.
+    LookAgain,
     Close(Done<()>),
 }
 
@@ -68,7 +74,7 @@ impl Work {
             Work::RemoveOver(sweep, _) => (sweep.limit, 0),
             Work::MoveToFiles(moves, _) => (moves.len(), 0),
             Work::KeepSuspensions(kept, _) => (kept.len(), 0),
-            Work::Suspend(..) | Work::Resume(..) => (1, 0),
+            Work::Suspend(..) | Work::Resume(..) | Work::Mend(..) | Work::LookAgain => (1, 0),
             Work::Close(_) => (COMMIT_GROUP_MAX, 0), // nothing comes behind it
         }
     }
@@ -105,6 +111,8 @@ impl Gathered {
             | Work::KeepSuspensions(..)
             | Work::Suspend(..)
             | Work::Resume(..)
+            | Work::Mend(..)
+            | Work::LookAgain
             | Work::Close(_) => {}
         }
         self.work.push(work);
@@ -118,6 +126,7 @@ enum Pending {
     Removed(Done<Removed>, Removed),
     Moved(Done<usize>, usize),
     Resumed(Done<bool>, bool),
+    Mended(Done<Mended>, Mended),
 }
 
 impl Pending {
@@ -132,6 +141,7 @@ impl Pending {
             Pending::Removed(done, removed) => say(done, removed, error),
             Pending::Moved(done, count) => say(done, count, error),
             Pending::Resumed(done, was) => say(done, was, error),
+            Pending::Mended(done, mended) => say(done, mended, error),
         }
     }
 }
@@ -230,7 +240,12 @@ impl Committer {
                 let began = Instant::now();
                 match trouble {
                     None => self.make_durable(&trees, &group).map(|()| began.elapsed()),
-                    Some(error) => Err(disk_error_of_sled(&error)),
+                    Some(error) => {
+                        if matches!(error, sled::Error::Corruption { .. }) {
+                            self.engine.suspect();
+                        }
+                        Err(disk_error_of_sled(&error))
+                    }
                 }
             });
         match result {
@@ -247,6 +262,9 @@ impl Committer {
                     .post_suspensions(std::mem::take(&mut group.ordered));
                 pending.into_iter().for_each(|one| one.tell(None));
                 self.events.emit(QueueEvent::Committed { messages, took });
+                if self.engine.is_suspect() {
+                    self.reopen(&[]);
+                }
             }
             Err(error) => {
                 self.health.failed(&error);
@@ -323,6 +341,13 @@ impl Committer {
                 let was = group.resume(trees, destination)?;
                 pending.push(Pending::Resumed(done, was));
             }
+            Work::Mend(mend, done) => {
+                self.counters.doubt();
+                let mended = group.mend(trees, *mend, &self.destination_of)?;
+                group.settle_closings(trees, wall_clock())?;
+                pending.push(Pending::Mended(done, mended));
+            }
+            Work::LookAgain => {}
             Work::Close(_) => {
                 unreachable!("nothing is gathered behind a close, and run takes it off")
             }
@@ -357,7 +382,11 @@ impl Committer {
                 std::process::abort(); // crashing is our recovery path
             }
             std::thread::sleep(REOPEN_PAUSE);
-            if self.engine.reopen().is_ok() && self.take_out(unconfirmed).is_ok() {
+            let Ok(mended) = self.engine.reopen() else {
+                continue;
+            };
+            log_check::tell(&mended, self.engine.path(), &self.events);
+            if self.take_out(unconfirmed).is_ok() {
                 break;
             }
         }
@@ -392,11 +421,22 @@ impl Committer {
             .engine
             .trees()
             .map_err(|error| CommitError::Failed(error.to_string()))?;
-        let tally = self.counters.tally();
-        let done = clean_stop::write(&trees, &tally, &self.routing_fingerprint, wall_clock());
+        let done = match self.counters.tally() {
+            Some(tally) => {
+                clean_stop::write(&trees, &tally, &self.routing_fingerprint, wall_clock())
+            }
+            None => trees.db.flush().map(drop),
+        };
         drop(trees);
-        self.engine.close();
-        done.map_err(|error| disk_error_of_sled(&error))
+        let closed = self.engine.close();
+        done.map_err(|error| disk_error_of_sled(&error))?;
+        if closed && let Err(error) = open::mark_closed(self.engine.path()) {
+            self.events.emit(ProcessEvent::Warning {
+                what: &format!("the next start will look through the whole database: {error}"),
+                todo: "",
+            });
+        }
+        Ok(())
     }
 }
 
