@@ -26,13 +26,15 @@ pub struct Sources {
     /// Of systemd's `RuntimeDirectory=`.
     pub(super) runtime_directory: Option<String>,
     pub(super) read_file: ReadFile,
+    /// What holds whatever is given: values that a process keeps until it ends.
+    pub(super) kept: BTreeMap<&'static str, Given>,
     /// What went wrong while the sources were gathered.
     pub(super) problems: Vec<Problem>,
     pub(super) warnings: Vec<Warning>,
 }
 
 /// Reads a file that holds a secret.
-pub(super) type ReadFile = Box<dyn Fn(&Path) -> io::Result<String>>;
+pub(super) type ReadFile = Box<dyn Fn(&Path) -> io::Result<String> + Send>;
 
 /// A value as it was given; never printed from here, since it may be a secret.
 pub(super) struct Given {
@@ -93,6 +95,7 @@ impl Sources {
             logical_cpus: 2,
             runtime_directory: None,
             read_file: Box::new(|_| Err(io::ErrorKind::NotFound.into())),
+            kept: BTreeMap::new(),
             problems: Vec::new(),
             warnings: Vec::new(),
         };
