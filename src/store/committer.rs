@@ -15,7 +15,7 @@ use tokio::sync::mpsc::error::TryRecvError;
 use tokio::sync::{mpsc, oneshot};
 
 use crate::mail::limits::{COMMIT_GROUP_BYTES_MAX, COMMIT_GROUP_MAX};
-use crate::mail::{Destination, QueueId, UnixMillis};
+use crate::mail::{Destination, QueueId, RecipientNo, UnixMillis};
 use crate::observe::{Events, ProcessEvent, wall_clock};
 
 use super::body_files::{BodyFiles, FileGuard};
@@ -25,8 +25,9 @@ use super::group::{Changed, Group, Prepared};
 use super::health::Health;
 use super::news::NewsBoard;
 use super::record::{self, CleanStop};
+use super::reroute::Routing;
 use super::suspension::Kept;
-use super::{CommitError, DestinationOf, RecipientChange, disk_error_of_sled, key};
+use super::{CommitError, RecipientChange, disk_error_of_sled, key};
 
 /// Pause between attempts to open the database again.
 const REOPEN_PAUSE: Duration = Duration::from_millis(500);
@@ -45,6 +46,8 @@ pub(super) enum Work {
     /// Remove messages that were over before a time, at most so many.
     RemoveOver(UnixMillis, usize, Done<Removed>),
     MoveToFiles(Vec<(QueueId, FileGuard)>, Done<usize>),
+    /// Put recipients into the lines where they should stand.
+    MoveLines(Vec<(QueueId, RecipientNo)>, Done<usize>),
     KeepSuspensions(Vec<Kept>, Done<()>),
     /// Lift a suspension; whether there was one.
     Resume(Destination, Done<bool>),
@@ -70,6 +73,7 @@ impl Work {
             ),
             Work::RemoveOver(_, limit, _) => (*limit, 0),
             Work::MoveToFiles(moves, _) => (moves.len(), 0),
+            Work::MoveLines(moves, _) => (moves.len(), 0),
             Work::KeepSuspensions(kept, _) => (kept.len(), 0),
             Work::Resume(..) => (1, 0),
             Work::Close(_) => (COMMIT_GROUP_MAX, 0), // nothing comes behind it
@@ -105,6 +109,7 @@ impl Gathered {
             }
             Work::RemoveOver(..)
             | Work::MoveToFiles(..)
+            | Work::MoveLines(..)
             | Work::KeepSuspensions(..)
             | Work::Resume(..)
             | Work::Close(_) => {}
@@ -145,8 +150,7 @@ pub(super) struct Committer {
     pub counters: Arc<Counters>,
     pub news: Arc<NewsBoard>,
     pub health: Arc<Health>,
-    pub destination_of: DestinationOf,
-    pub routing_fingerprint: String,
+    pub routing: Arc<Routing>,
     pub events: Events,
 }
 
@@ -269,24 +273,26 @@ impl Committer {
         group: &mut Group,
         pending: &mut Vec<Pending>,
     ) -> Result<(), sled::Error> {
+        let map = self.routing.map();
         match work {
             Work::Accept(new, done) => {
                 pending.push(Pending::Unit(done));
-                group.add(*new);
+                group.add(*new, &map);
             }
             Work::Record(changes, reports, done) => {
                 let mut made = Vec::with_capacity(changes.len());
                 let mut fresh = false;
                 for change in &changes {
-                    let changed =
-                        group.change(trees, change, &*self.destination_of, wall_clock())?;
+                    let changed = group.change(trees, change, &map, wall_clock())?;
                     fresh |= changed == Changed::Now;
                     made.push(changed != Changed::Not);
                 }
                 pending.push(Pending::Made(done, made));
                 // Reports came with the verdicts if these had been made before.
                 if fresh {
-                    reports.into_iter().for_each(|report| group.add(report));
+                    reports
+                        .into_iter()
+                        .for_each(|report| group.add(report, &map));
                 }
             }
             Work::RemoveOver(until, limit, done) => {
@@ -308,6 +314,13 @@ impl Committer {
                 let mut count = 0;
                 for (id, file) in moves {
                     count += usize::from(group.move_to_file(trees, id, file)?);
+                }
+                pending.push(Pending::Moved(done, count));
+            }
+            Work::MoveLines(moves, done) => {
+                let mut count = 0;
+                for recipient in moves {
+                    count += usize::from(group.move_place(trees, &map, recipient)?);
                 }
                 pending.push(Pending::Moved(done, count));
             }
@@ -373,7 +386,7 @@ impl Committer {
         for &id in unconfirmed {
             let there = trees.messages.contains_key(id.to_bytes());
             if there.map_err(|error| disk_error_of_sled(&error))? {
-                super::recovery::remove_with_line(&trees, &mut group, id, &*self.destination_of)
+                super::recovery::remove_with_line(&trees, &mut group, id, &self.routing.map())
                     .map_err(|error| disk_error_of_sled(&error))?;
             }
         }
@@ -391,7 +404,7 @@ impl Committer {
         let counts = self.counters.get();
         let stop = CleanStop {
             at_ms: wall_clock().0,
-            routing_fingerprint: self.routing_fingerprint.clone(),
+            routing_fingerprint: self.routing.map().fingerprint(),
             messages: counts.messages,
             bytes: counts.bytes,
             recipients: counts.recipients,
