@@ -14,7 +14,7 @@ use crate::smtp::server::{About, LineReader, Next, Say, Session, Split, Step};
 
 use super::access::Standing;
 use super::allowances::ClientAllowance;
-use super::connection::{Connection, End, SessionContext};
+use super::connection::{Connection, Contexts, End};
 use super::farewell;
 use super::listener::Entrance;
 
@@ -27,15 +27,16 @@ pub(super) struct Who {
 
 /// Serves one client from the greeting to the end.
 pub(super) async fn run(
-    context: Arc<SessionContext>,
+    contexts: Contexts,
     stream: TcpStream,
     who: Who,
     entrance: Entrance,
     shutdown: CancellationToken,
 ) {
     let client = who.client;
-    context.events.emit(ClientEvent::SessionStarted { client });
-    let mut connection = Connection::new(context, stream, client, shutdown);
+    let mut connection = Connection::new(contexts, stream, client, shutdown);
+    let started = ClientEvent::SessionStarted { client };
+    connection.context.events.emit(started);
     let session = Session::new(Arc::clone(&connection.context.rules));
     let session = match who.standing {
         Standing::Listed => session,
@@ -94,6 +95,9 @@ impl Connection {
     ) -> Result<u64, End> {
         let mut answered = 0;
         loop {
+            if !session.in_transaction() && !self.input.unread().is_empty() {
+                self.renew(session)?;
+            }
             let (consumed, split) = lines.next(self.input.unread());
             let step = match split {
                 Split::Line(line) => {
