@@ -121,6 +121,22 @@ fn of_process(event: ProcessEvent<'_>) {
         ProcessEvent::CertificateReloaded { path } => {
             info!(event = "certificate_reloaded", path = %path.display(), "changed TLS certificate in use");
         }
+        ProcessEvent::Reloaded {
+            changed,
+            needs_restart,
+            files,
+        } => {
+            info!(
+                event = "reloaded",
+                changed, needs_restart, files, "changed configuration in force"
+            );
+        }
+        ProcessEvent::ReloadFailed { problems } => {
+            error!(
+                event = "reload_failed",
+                problems, "the changed configuration can't be used, the one before stays in force"
+            );
+        }
         ProcessEvent::DkimKeyReloaded {
             domain,
             selector,
@@ -323,6 +339,12 @@ fn of_queue(event: QueueEvent<'_>) {
         ),
         QueueEvent::Released { recipients, held } => {
             info!(event = "released", recipients, held, "held mail is in line")
+        }
+        QueueEvent::Rerouted { recipients } => {
+            info!(
+                event = "rerouted",
+                recipients, "mail that waits goes by the new routes"
+            )
         }
         QueueEvent::DestinationTrouble { destination, error } => {
             warn!(event = "destination_trouble", %destination, error, "work of a destination can't be read now");

@@ -16,6 +16,7 @@ mod keeper;
 mod lifecycle;
 mod line;
 mod lines;
+mod mover;
 mod patience;
 mod recorder;
 mod releaser;
@@ -25,6 +26,7 @@ mod reporting;
 #[cfg(test)]
 mod samples;
 mod seeking;
+mod settings;
 mod standing;
 mod suspension;
 mod sweeper;
@@ -36,15 +38,17 @@ pub use admission::admit;
 pub use backoff::{Jitter, RetryPolicy};
 pub use contact::Contact;
 pub use lifecycle::{Report, Verdict, after_attempt, delayed, overdue};
+pub use settings::QueueControl;
 
 use std::future::Future;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
+use tokio::sync::watch;
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
-use crate::config::{Config, Mode, QueueConfig};
+use crate::config::{Config, Mode};
 use crate::mail::limits::{
     CLAIM_RECIPIENTS_MAX, DESTINATIONS_REMEMBERED_MAX, LINE_READS_MAX, LINE_SET_ASIDE_MAX,
     LINE_WINDOW_ITEMS_MAX, TRANSACTION_RECIPIENTS_MAX,
@@ -58,9 +62,11 @@ use custody::Custody;
 use delays::Delays;
 use dispatcher::Dispatcher;
 use lines::Rules;
+use mover::Mover;
 use recorder::Recorder;
 use releaser::Releaser;
 use report_bound::ReportBound;
+use settings::Settings;
 use suspension::SuspensionPolicy;
 use sweeper::{Expiry, Sweeper};
 use worker::Worker;
@@ -129,7 +135,9 @@ pub struct Stop {
 pub struct Queue<D> {
     dispatcher: Option<Dispatcher<D>>,
     releaser: Option<Releaser>,
+    mover: Mover,
     sweeper: Sweeper,
+    control: QueueControl,
 }
 
 impl<D: Deliver> Queue<D> {
@@ -157,15 +165,18 @@ impl<D: Deliver> Queue<D> {
             Mode::Deliver => true,
             Mode::Hold | Mode::Sink => false,
         };
-        let period = sweep_period(queue);
+        let (change, settings) = watch::channel(Arc::new(Settings::of(config)));
+        let (period, retry) = {
+            let settings = settings.borrow();
+            (settings.period, settings.retry)
+        };
         let custody = Custody::default();
         let recorder = Arc::new(Recorder {
             store: store.clone(),
             events: events.clone(),
             clock: clock.clone(),
             hostname: config.hostname.clone(),
-            signs: !config.dkim.is_empty(),
-            lifetime: queue.lifetime,
+            settings: settings.clone(),
             bound: Mutex::new(ReportBound::new(queue.max_reports_per_hour)),
         });
         let sweeper = Sweeper {
@@ -174,9 +185,8 @@ impl<D: Deliver> Queue<D> {
             custody: custody.clone(),
             events: events.clone(),
             clock: clock.clone(),
-            period,
-            retention: queue.retention,
-            expiry: delivers.then(|| Expiry::new(queue.lifetime, clock())),
+            settings: settings.clone(),
+            expiry: delivers.then(|| Expiry::new(retry.lifetime, clock())),
             delays: queue
                 .delay_warning
                 .filter(|_| delivers)
@@ -191,24 +201,25 @@ impl<D: Deliver> Queue<D> {
                     in_hand: Vec::new(),
                 }),
         };
-        let retry = RetryPolicy {
-            base: queue.retry_base,
-            cap: queue.retry_cap,
-            lifetime: queue.lifetime,
-            // The sweeper comes first: it tells of all recipients at once.
-            warn_after: queue.delay_warning.map(|after| after + 2 * period),
-        };
         let releaser = delivers.then(|| Releaser {
             store: store.clone(),
             events: events.clone(),
             due: clock(),
         });
+        let mover = Mover {
+            store: store.clone(),
+            events: events.clone(),
+        };
+        let control = QueueControl {
+            settings: change,
+            recorder: recorder.clone(),
+        };
         let worker = Worker {
             store,
             deliver,
             recorder,
             custody,
-            retry,
+            settings,
             events,
             clock,
         };
@@ -233,8 +244,16 @@ impl<D: Deliver> Queue<D> {
         Queue {
             dispatcher: delivers.then(|| Dispatcher::new(worker, rules)),
             releaser,
+            mover,
             sweeper,
+            control,
         }
+    }
+
+    /// To change it while it runs.
+    #[must_use]
+    pub fn control(&self) -> QueueControl {
+        self.control.clone()
     }
 
     /// Works until it is stopped, and until what runs then has ended.
@@ -244,6 +263,7 @@ impl<D: Deliver> Queue<D> {
     pub async fn run(self, stop: Stop) {
         let mut tasks = JoinSet::new();
         tasks.spawn(self.sweeper.run(stop.clone()));
+        tasks.spawn(self.mover.run(stop.clone()));
         if let Some(releaser) = self.releaser {
             tasks.spawn(releaser.run(stop.clone()));
         }
@@ -258,15 +278,6 @@ impl<D: Deliver> Queue<D> {
             }
         }
     }
-}
-
-fn sweep_period(queue: &QueueConfig) -> Duration {
-    if queue.retention.is_zero() {
-        return SWEEP_PERIOD_MIN;
-    }
-    let precise = queue.delay_warning.map(|after| after / DELAY_PRECISION);
-    let period = precise.unwrap_or(SWEEP_PERIOD_MAX);
-    period.clamp(SWEEP_PERIOD_MIN, SWEEP_PERIOD_MAX)
 }
 
 #[cfg(test)]
