@@ -59,8 +59,8 @@ pub enum ServiceError {
 pub fn run(config: &Config, warnings: &[Warning]) -> Result<(), ServiceError> {
     allocator::bound_heaps();
     rustix::process::umask(FileMode::RWXG | FileMode::RWXO);
-    let _log = start_log(&config.log)?;
-    let events = Events::default();
+    let (log, _written) = start_log(&config.log)?;
+    let events = Events::new(log);
     for warning in warnings {
         events.emit(ProcessEvent::Warning {
             what: &warning.what,
@@ -109,19 +109,19 @@ pub fn ask_offline<T, F: Future<Output = T>>(
     question: impl FnOnce(Admin) -> F,
 ) -> Result<T, ServiceError> {
     rustix::process::umask(FileMode::RWXG | FileMode::RWXO);
-    let _log = start_log(&LogConfig {
+    let (log, _written) = start_log(&LogConfig {
         filter: "warn".to_owned(),
         format: LogFormat::Text,
     })?;
-    let events = Events::default();
+    let events = Events::new(log);
     let store = match config.queue.path.join("db").exists() {
         true => Some(open_store(config, &events)?),
         false => None,
     };
     let runtime = runtime()?;
     let answer: Result<T, OutboundSetupError> = runtime.block_on(async {
-        let ways = Ways::new(config, Dns::new(&config.delivery)?, events)?;
-        Ok(question(Admin::new(store.clone(), ways)).await)
+        let ways = Ways::new(config, Dns::new(&config.delivery)?, events.clone())?;
+        Ok(question(Admin::new(config, store.clone(), ways, events)).await)
     });
     let closed = store.map_or(Ok(()), |store| runtime.block_on(store.close()));
     runtime.shutdown_timeout(Duration::from_secs(1));
@@ -159,10 +159,10 @@ async fn serve(config: &Config, store: &Store, events: &Events) -> Result<(), Se
 
     let ways =
         Ways::new(config, outbound.dns(), events.clone()).map_err(OutboundSetupError::from)?;
-    let admin = Admin::new(Some(store.clone()), ways);
+    let admin = Admin::new(config, Some(store.clone()), ways, events.clone());
     let control = tokio::spawn(http::serve_control(
         config.control_socket.clone(),
-        admin,
+        http::api_router(admin),
         events.clone(),
         stop.claiming.clone(),
     ));

@@ -26,7 +26,7 @@ pub(super) fn explain(config: &Config, subject: &str) -> Result<Explanation, Com
     let answer = ask_offline(config, explain).map_err(|error| failed(&error))?;
     answer.map_err(|error| match error {
         AdminError::NotFound(what) => CommandError::NotFound(what),
-        AdminError::Malformed(_) | AdminError::Store(_) => CommandError::Failed(error.to_string()),
+        other => CommandError::Failed(other.to_string()),
     })
 }
 

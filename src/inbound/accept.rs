@@ -195,17 +195,14 @@ impl<L: HostLookup> Door<L> {
     }
 
     fn tell_proxy_fault(&self, peer: IpAddr, fault: ProxyFault) {
-        self.events.emit(ClientEvent::ClientRefused {
-            client: peer,
-            reply: &format!("(closed without a word: {fault})"),
+        self.events.emit(ClientEvent::ProxyFault {
+            proxy: peer,
+            fault: &fault.to_string(),
         });
     }
 
     fn tell_refused(&self, client: IpAddr, say: Say) {
-        self.events.emit(ClientEvent::ClientRefused {
-            client,
-            reply: say.line(),
-        });
+        self.events.emit(ClientEvent::ClientRefused { client, say });
     }
 }
 

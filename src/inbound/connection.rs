@@ -309,7 +309,7 @@ impl Connection {
         self.context.events.emit(ClientEvent::Rejected {
             client: self.client,
             what,
-            reply: say.line(),
+            say,
         });
     }
 }

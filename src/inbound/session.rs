@@ -9,7 +9,7 @@ use tokio::net::TcpStream;
 use tokio_util::sync::CancellationToken;
 
 use crate::mail::limits::REPLIES_BYTES_MAX;
-use crate::observe::{ClientEvent, RejectedWhat};
+use crate::observe::{ClientEvent, Events, RejectedWhat};
 use crate::smtp::server::{About, LineReader, Next, Say, Session, Split, Step};
 
 use super::access::Standing;
@@ -35,8 +35,7 @@ pub(super) async fn run(
 ) {
     let client = who.client;
     let mut connection = Connection::new(contexts, stream, client, shutdown);
-    let started = ClientEvent::SessionStarted { client };
-    connection.context.events.emit(started);
+    let mut presence = Presence::begin(&connection.context.events, client);
     let session = Session::new(Arc::clone(&connection.context.rules));
     let session = match who.standing {
         Standing::Listed => session,
@@ -58,13 +57,41 @@ pub(super) async fn run(
         },
         End::Gone(why) => why,
     };
-    connection.context.events.emit(ClientEvent::SessionEnded {
-        client,
-        messages: connection.messages,
-        why,
-    });
+    presence.messages = connection.messages;
+    presence.why = why;
+    drop(presence);
     if matches!(end, End::HangUp(_)) {
         farewell::close(connection.stream).await;
+    }
+}
+
+/// Tells of a session's begin and, when dropped, of its end, also where its task is cut off.
+struct Presence {
+    events: Events,
+    client: IpAddr,
+    messages: u64,
+    why: &'static str,
+}
+
+impl Presence {
+    fn begin(events: &Events, client: IpAddr) -> Presence {
+        events.emit(ClientEvent::SessionStarted { client });
+        Presence {
+            events: events.clone(),
+            client,
+            messages: 0,
+            why: "cut off",
+        }
+    }
+}
+
+impl Drop for Presence {
+    fn drop(&mut self) {
+        self.events.emit(ClientEvent::SessionEnded {
+            client: self.client,
+            messages: self.messages,
+            why: self.why,
+        });
     }
 }
 

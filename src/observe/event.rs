@@ -4,7 +4,12 @@ use std::net::{IpAddr, SocketAddr};
 use std::path::Path;
 use std::time::Duration;
 
-use crate::mail::{Address, Answer, Destination, Message, QueueId, Recipient, Remote, UnixMillis};
+use crate::mail::{
+    Address, Answer, Destination, Domain, Message, QueueId, Recipient, Remote, UnixMillis,
+};
+use crate::message::dkim::DkimAlgorithm;
+use crate::smtp::server::Say;
+use crate::smtp::server::auth::Mechanism;
 
 /// One fact. Borrowed from whoever decided it.
 #[derive(Clone, Copy, Debug)]
@@ -80,7 +85,9 @@ pub enum ProcessEvent<'a> {
 )]
 pub enum ClientEvent<'a> {
     /// A client was turned away before any command.
-    ClientRefused { client: IpAddr, reply: &'a str },
+    ClientRefused { client: IpAddr, say: Say },
+    /// A proxy did not say as it should who is behind it, and its connection was closed.
+    ProxyFault { proxy: IpAddr, fault: &'a str },
     /// A client connected and was let in.
     SessionStarted { client: IpAddr },
     /// A session ended.
@@ -101,21 +108,21 @@ pub enum ClientEvent<'a> {
     /// A client authenticated; `user` is escaped.
     AuthSucceeded {
         client: IpAddr,
-        mechanism: &'a str,
+        mechanism: Mechanism,
         user: &'a str,
     },
     /// A client did not authenticate; `user` is whom it claimed to be, escaped, as far as it said.
     AuthFailed {
         client: IpAddr,
-        mechanism: &'a str,
+        mechanism: Mechanism,
         user: &'a str,
-        reply: &'a str,
+        say: Say,
     },
     /// A command or a message was refused with 4yz or 5yz.
     Rejected {
         client: IpAddr,
         what: RejectedWhat,
-        reply: &'a str,
+        say: Say,
     },
 }
 
@@ -139,6 +146,13 @@ pub enum RemoteEvent<'a> {
         transactions: usize,
         age: Duration,
     },
+    /// DNS was asked something; the answer may have come from a cache.
+    LookedUp {
+        name: &'a Domain,
+        kind: DnsType,
+        result: DnsResult,
+        took: Duration,
+    },
 }
 
 /// What became of messages, one fact each.
@@ -158,7 +172,8 @@ pub enum MailEvent<'a> {
     DkimSigned {
         id: QueueId,
         domain: &'a str,
-        keys: &'a str,
+        /// Algorithm and selector of each.
+        keys: &'a [(DkimAlgorithm, &'a str)],
     },
     /// There are DKIM keys, but not for this message, and it goes on without a signature.
     DkimUnsigned {
@@ -171,6 +186,19 @@ pub enum MailEvent<'a> {
         id: QueueId,
         domain: Option<&'a str>,
         error: &'a str,
+    },
+    /// An attempt begins.
+    AttemptStarted {
+        id: QueueId,
+        destination: &'a Destination,
+        recipients: usize,
+    },
+    /// An attempt is over, or was broken off or put off. What came of it is told once it is durable.
+    AttemptEnded {
+        id: QueueId,
+        destination: &'a Destination,
+        recipients: usize,
+        took: Duration,
     },
     /// An attempt ended for one recipient; the verdict is durable.
     Attempted {
@@ -212,6 +240,24 @@ pub enum MailEvent<'a> {
     },
     /// A message that is over was removed.
     Removed { id: QueueId },
+    /// The operator changed a recipient, durably. `in_flight`: an attempt is under way, which still
+    /// decides if a host takes the mail.
+    Ordered {
+        id: QueueId,
+        recipient: &'a Recipient,
+        action: &'a str,
+        by: &'a str,
+        reason: &'a str,
+        in_flight: bool,
+    },
+    /// An attempt ended whose recipient the operator had changed meanwhile, by `action`; `recipient`
+    /// is as both together left it.
+    Overtaken {
+        id: QueueId,
+        recipient: &'a Recipient,
+        action: &'a str,
+        seen: SeenByThen,
+    },
 }
 
 /// The state of the queue.
@@ -221,6 +267,10 @@ pub enum MailEvent<'a> {
     reason = "fields are named as in the log, where an operator meets them"
 )]
 pub enum QueueEvent<'a> {
+    /// A group of changes is durable; `messages` of them are new.
+    Committed { messages: usize, took: Duration },
+    /// A group of changes could not be made durable, and everybody in it was told to come again.
+    CommitFailed { error: &'a str },
     /// A record or body is damaged; it was put aside.
     Quarantined { id: Option<QueueId>, what: &'a str },
     /// The database was brought to a later schema.
@@ -241,6 +291,16 @@ pub enum QueueEvent<'a> {
         destination: &'a Destination,
         error: &'a str,
     },
+    /// The operator gave an order for a set of recipients, and it is carried out.
+    Ordered {
+        action: &'a str,
+        by: &'a str,
+        reason: &'a str,
+        filter: &'a str,
+        matched: u64,
+        changed: u64,
+        in_flight: u64,
+    },
     /// A destination gets no attempts for a while, since none was answered.
     Suspended {
         destination: &'a Destination,
@@ -248,8 +308,17 @@ pub enum QueueEvent<'a> {
         times: u32,
         trouble: &'a Answer,
     },
-    /// A destination that was suspended is open again.
+    /// The operator suspended a destination; `span` is `None` if only the operator ends it.
+    SuspendedByOrder {
+        destination: &'a Destination,
+        span: Option<Duration>,
+        by: &'a str,
+        reason: &'a str,
+    },
+    /// A destination that was suspended is open again, or there is no mail for it any more.
     Opened { destination: &'a Destination },
+    /// So many destinations are suspended now; told at the start and whenever that changes.
+    SuspendedInAll { destinations: usize },
 }
 
 impl<'a> From<ProcessEvent<'a>> for Event<'a> {
@@ -319,6 +388,92 @@ impl NoReport {
         match self {
             NoReport::NullReversePath => "the reverse-path is null",
             NoReport::Unwanted => "the sender wants none (NOTIFY)",
+        }
+    }
+}
+
+/// What DNS was asked for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[expect(missing_docs, reason = "record types")]
+pub enum DnsType {
+    Mx,
+    A,
+    Aaaa,
+    Txt,
+}
+
+impl DnsType {
+    /// All of them.
+    pub const ALL: [DnsType; 4] = [DnsType::Mx, DnsType::A, DnsType::Aaaa, DnsType::Txt];
+
+    /// As in a zone file.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            DnsType::Mx => "MX",
+            DnsType::A => "A",
+            DnsType::Aaaa => "AAAA",
+            DnsType::Txt => "TXT",
+        }
+    }
+}
+
+/// What DNS answered.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum DnsResult {
+    /// Records.
+    Found,
+    /// The name has none of that type.
+    NoData,
+    /// There is no such name.
+    NxDomain,
+    /// Nothing that can be used: no answer in time, or a server's trouble.
+    Temporary,
+}
+
+impl DnsResult {
+    /// All of them.
+    pub const ALL: [DnsResult; 4] = [
+        DnsResult::Found,
+        DnsResult::NoData,
+        DnsResult::NxDomain,
+        DnsResult::Temporary,
+    ];
+
+    /// Lower case, as in log and metrics.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            DnsResult::Found => "found",
+            DnsResult::NoData => "no_data",
+            DnsResult::NxDomain => "nxdomain",
+            DnsResult::Temporary => "temporary",
+        }
+    }
+}
+
+/// What an attempt gave that the operator overtook.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum SeenByThen {
+    /// A host took the mail: the order came too late.
+    Delivered,
+    /// Refused for good.
+    Failed,
+    /// Not delivered.
+    Deferred,
+    /// It was broken off; whether a host took the mail is not known.
+    Unknown,
+}
+
+impl SeenByThen {
+    /// In a word.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            SeenByThen::Delivered => "delivered",
+            SeenByThen::Failed => "failed",
+            SeenByThen::Deferred => "deferred",
+            SeenByThen::Unknown => "unknown",
         }
     }
 }

@@ -47,12 +47,12 @@ pub use tls::TlsSetupError;
 pub use way::{Way, WayHost, Ways};
 
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use arc_swap::ArcSwap;
 
 use crate::config::Config;
-use crate::observe::Events;
+use crate::observe::{Events, MailEvent};
 use crate::queue::{Assignment, Deliver, Outcomes};
 use crate::store::Store;
 
@@ -112,7 +112,7 @@ impl Outbound {
             config.delivery.connection_idle,
             events.clone(),
         );
-        let dns = Dns::new(&config.delivery)?;
+        let dns = Dns::new(&config.delivery)?.telling(events.clone());
         let courier = courier(config, dns, &pool, &store, &events)?;
         Ok(Outbound(Arc::new(Shared {
             courier: ArcSwap::from_pointee(courier),
@@ -206,8 +206,42 @@ fn courier(
 
 impl Deliver for Outbound {
     async fn deliver(&self, assignment: &Assignment) -> Outcomes {
+        let _under_way = UnderWay::begin(&self.0.events, assignment);
         let courier = self.0.courier.load_full();
         courier.deliver(assignment).await
+    }
+}
+
+/// Tells that an attempt begins, and that it is over, also where it is dropped.
+struct UnderWay<'a> {
+    events: &'a Events,
+    assignment: &'a Assignment,
+    begun: Instant,
+}
+
+impl<'a> UnderWay<'a> {
+    fn begin(events: &'a Events, assignment: &'a Assignment) -> UnderWay<'a> {
+        events.emit(MailEvent::AttemptStarted {
+            id: assignment.message.id,
+            destination: &assignment.destination,
+            recipients: assignment.recipients.len(),
+        });
+        UnderWay {
+            events,
+            assignment,
+            begun: Instant::now(),
+        }
+    }
+}
+
+impl Drop for UnderWay<'_> {
+    fn drop(&mut self) {
+        self.events.emit(MailEvent::AttemptEnded {
+            id: self.assignment.message.id,
+            destination: &self.assignment.destination,
+            recipients: self.assignment.recipients.len(),
+            took: self.begun.elapsed(),
+        });
     }
 }
 

@@ -3,6 +3,7 @@
 //! Promises: decisions (`lifecycle`, `backoff`, `admission`) are pure; a verdict and the report it
 //! calls for go to the store in one commit; one destination is never felt by another.
 
+mod action;
 mod admission;
 mod backoff;
 mod bounds;
@@ -17,6 +18,9 @@ mod lifecycle;
 mod line;
 mod lines;
 mod mover;
+mod operator;
+mod overtaken;
+mod pace;
 mod patience;
 mod recorder;
 mod releaser;
@@ -34,14 +38,17 @@ mod token_bucket;
 mod turns;
 mod worker;
 
+pub use action::Action;
 pub use admission::admit;
 pub use backoff::{Jitter, RetryPolicy};
 pub use contact::Contact;
-pub use lifecycle::{Report, Verdict, after_attempt, delayed, overdue};
+pub use lifecycle::{Report, Verdict, after_attempt, delayed, given_up, overdue};
+pub use operator::{Applied, Operator, SuspendError};
+pub use pace::Pace;
 pub use settings::QueueControl;
 
 use std::future::Future;
-use std::sync::{Arc, Mutex};
+use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::sync::watch;
@@ -63,9 +70,7 @@ use delays::Delays;
 use dispatcher::Dispatcher;
 use lines::Rules;
 use mover::Mover;
-use recorder::Recorder;
 use releaser::Releaser;
-use report_bound::ReportBound;
 use settings::Settings;
 use suspension::SuspensionPolicy;
 use sweeper::{Expiry, Sweeper};
@@ -75,7 +80,8 @@ use worker::Worker;
 const SWEEP_PERIOD_MAX: Duration = Duration::from_secs(60);
 /// See [`SWEEP_PERIOD_MAX`].
 const SWEEP_PERIOD_MIN: Duration = Duration::from_secs(1);
-/// A warning of a delay is given so soon, in parts of the delay.
+/// A warning of a delay is given so soon, in parts of the delay; and space is reclaimed so soon, in
+/// parts of the undo window.
 const DELAY_PRECISION: u32 = 8;
 
 /// Recipients of one message and one destination, to be attempted together.
@@ -138,6 +144,7 @@ pub struct Queue<D> {
     mover: Mover,
     sweeper: Sweeper,
     control: QueueControl,
+    operator: Operator,
 }
 
 impl<D: Deliver> Queue<D> {
@@ -171,14 +178,15 @@ impl<D: Deliver> Queue<D> {
             (settings.period, settings.retry)
         };
         let custody = Custody::default();
-        let recorder = Arc::new(Recorder {
-            store: store.clone(),
-            events: events.clone(),
-            clock: clock.clone(),
-            hostname: config.hostname.clone(),
-            settings: settings.clone(),
-            bound: Mutex::new(ReportBound::new(queue.max_reports_per_hour)),
-        });
+        let recorder = operator::recorder(config, settings.clone(), &store, &events, &clock);
+        let operator = Operator::new(
+            config,
+            store.clone(),
+            recorder.clone(),
+            custody.clone(),
+            events.clone(),
+            clock.clone(),
+        );
         let sweeper = Sweeper {
             store: store.clone(),
             recorder: recorder.clone(),
@@ -186,6 +194,7 @@ impl<D: Deliver> Queue<D> {
             events: events.clone(),
             clock: clock.clone(),
             settings: settings.clone(),
+            undo_window: queue.undo_window,
             expiry: delivers.then(|| Expiry::new(retry.lifetime, clock())),
             delays: queue
                 .delay_warning
@@ -247,6 +256,7 @@ impl<D: Deliver> Queue<D> {
             mover,
             sweeper,
             control,
+            operator,
         }
     }
 
@@ -254,6 +264,12 @@ impl<D: Deliver> Queue<D> {
     #[must_use]
     pub fn control(&self) -> QueueControl {
         self.control.clone()
+    }
+
+    /// For the operator's orders, while it runs and before.
+    #[must_use]
+    pub fn operator(&self) -> Operator {
+        self.operator.clone()
     }
 
     /// Works until it is stopped, and until what runs then has ended.

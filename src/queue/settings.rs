@@ -75,7 +75,8 @@ fn sweep_period(queue: &QueueConfig) -> Duration {
     if queue.retention.is_zero() {
         return SWEEP_PERIOD_MIN;
     }
-    let precise = queue.delay_warning.map(|after| after / DELAY_PRECISION);
+    let spans = queue.delay_warning.into_iter().chain([queue.undo_window]);
+    let precise = spans.map(|span| span / DELAY_PRECISION).min();
     let period = precise.unwrap_or(SWEEP_PERIOD_MAX);
     period.clamp(SWEEP_PERIOD_MIN, SWEEP_PERIOD_MAX)
 }

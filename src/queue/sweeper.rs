@@ -8,14 +8,14 @@ use std::time::{Duration, Instant};
 use tokio_util::sync::CancellationToken;
 
 use crate::mail::limits::SWEEP_MESSAGES_MAX;
-use crate::mail::{Answer, Destination, QueueId, RecipientNo, UnixMillis};
+use crate::mail::{Destination, QueueId, RecipientNo, UnixMillis};
 use crate::observe::{Events, MailEvent, ProcessEvent};
-use crate::store::{Loaded, Store};
+use crate::store::{Loaded, Store, SuspensionCause};
 
 use super::custody::Custody;
 use super::decided::Decided;
 use super::delays::Delays;
-use super::recorder::{Recorder, Unrecorded};
+use super::recorder::{How, InTrouble, Recorder};
 use super::settings::Live;
 use super::{Clock, Stop, overdue};
 
@@ -36,6 +36,8 @@ pub(super) struct Sweeper {
     pub(super) events: Events,
     pub(super) clock: Clock,
     pub(super) settings: Live,
+    /// How long what was purged can be restored.
+    pub(super) undo_window: Duration,
     /// When recipients expire; `None`: not at all, since nothing is attempted.
     pub(super) expiry: Option<Expiry>,
     /// Warnings; `None`: none are given.
@@ -171,23 +173,23 @@ impl Sweeper {
             let verdict = overdue(&message, &before, trouble.as_ref(), lifetime);
             decided.push(Decided::new(before, verdict, None, now));
         }
-        let made = match self.recorder.record(&message, &decided).await {
-            Ok(made) => made,
-            Err(Unrecorded) => return,
+        let recorded = self.recorder.record(&message, decided, InTrouble::Insist);
+        let Ok(recorded) = recorded.await else {
+            return; // the store is closed
         };
-        for (decided, _) in decided.iter().zip(&made).filter(|(_, made)| **made) {
+        for one in recorded.iter().filter(|one| one.how != How::Void) {
             self.events.emit(MailEvent::Expired {
                 id,
-                recipient: &decided.after,
+                recipient: &one.decided.after,
             });
         }
     }
 
     /// Why there was no attempt, if that was for a suspension.
-    async fn trouble_with(&self, destination: &Destination) -> Option<Answer> {
+    async fn trouble_with(&self, destination: &Destination) -> Option<SuspensionCause> {
         let suspension = self.store.suspension(destination).await;
         // if it can't be read, the report says a little less
-        suspension.ok().flatten().map(|found| found.trouble)
+        suspension.ok().flatten().map(|found| found.cause)
     }
 
     /// Removes what was kept long enough. Without rests: it must keep up with what comes in.

@@ -30,11 +30,23 @@ pub(super) fn name(id: QueueId, hash: &str) -> String {
     format!("{}/{id}-{hash}.eml", day_of(id))
 }
 
-/// First 16 hexadecimal digits of SHA-256 over the recipients, one a line.
+/// How a message's file is named outside the queue as well: `YYYY-MM-DD/ID-HASH.eml`, the day that of
+/// the id, HASH made from the addresses of the recipients.
+#[must_use]
+pub fn message_file_name<'a>(id: QueueId, recipients: impl Iterator<Item = &'a str>) -> String {
+    name(id, &addresses_hash(recipients))
+}
+
+/// See [`addresses_hash`].
 pub(super) fn recipients_hash<'a>(recipients: impl Iterator<Item = &'a Recipient>) -> String {
+    addresses_hash(recipients.map(|recipient| recipient.address.to_string()))
+}
+
+/// First 16 hexadecimal digits of SHA-256 over the addresses, one a line.
+fn addresses_hash(addresses: impl Iterator<Item = impl AsRef<str>>) -> String {
     let mut hash = ring::digest::Context::new(&ring::digest::SHA256);
-    for recipient in recipients {
-        hash.update(recipient.address.to_string().as_bytes());
+    for address in addresses {
+        hash.update(address.as_ref().as_bytes());
         hash.update(b"\n");
     }
     hash.finish().as_ref()[..8]
@@ -245,6 +257,8 @@ mod tests {
         let hash = recipients_hash([rcpt].iter());
         assert_eq!(hash.len(), 16);
         let id = QueueId::new(UnixMillis(1_795_996_800_000), 1);
-        assert_eq!(name(id, &hash), format!("2026-11-30/{id}-{hash}.eml"));
+        let want = format!("2026-11-30/{id}-{hash}.eml");
+        assert_eq!(name(id, &hash), want);
+        assert_eq!(message_file_name(id, ["ann@dest.test"].into_iter()), want);
     }
 }

@@ -16,7 +16,7 @@ use tokio::sync::{mpsc, oneshot};
 
 use crate::mail::limits::{COMMIT_GROUP_BYTES_MAX, COMMIT_GROUP_MAX};
 use crate::mail::{Destination, QueueId, RecipientNo, UnixMillis};
-use crate::observe::{Events, ProcessEvent, wall_clock};
+use crate::observe::{Events, ProcessEvent, QueueEvent, wall_clock};
 
 use super::body_files::{BodyFiles, FileGuard};
 use super::counters::Counters;
@@ -27,7 +27,7 @@ use super::news::NewsBoard;
 use super::record::{self, CleanStop};
 use super::reroute::Routing;
 use super::suspension::Kept;
-use super::{CommitError, RecipientChange, disk_error_of_sled, key};
+use super::{CommitError, RecipientChange, Suspension, disk_error_of_sled, key};
 
 /// Pause between attempts to open the database again.
 const REOPEN_PAUSE: Duration = Duration::from_millis(500);
@@ -49,6 +49,8 @@ pub(super) enum Work {
     /// Put recipients into the lines where they should stand.
     MoveLines(Vec<(QueueId, RecipientNo)>, Done<usize>),
     KeepSuspensions(Vec<Kept>, Done<()>),
+    /// The operator suspends a destination.
+    Suspend(Destination, Suspension, Done<()>),
     /// Lift a suspension; whether there was one.
     Resume(Destination, Done<bool>),
     Close(Done<()>),
@@ -75,7 +77,7 @@ impl Work {
             Work::MoveToFiles(moves, _) => (moves.len(), 0),
             Work::MoveLines(moves, _) => (moves.len(), 0),
             Work::KeepSuspensions(kept, _) => (kept.len(), 0),
-            Work::Resume(..) => (1, 0),
+            Work::Suspend(..) | Work::Resume(..) => (1, 0),
             Work::Close(_) => (COMMIT_GROUP_MAX, 0), // nothing comes behind it
         }
     }
@@ -111,6 +113,7 @@ impl Gathered {
             | Work::MoveToFiles(..)
             | Work::MoveLines(..)
             | Work::KeepSuspensions(..)
+            | Work::Suspend(..)
             | Work::Resume(..)
             | Work::Close(_) => {}
         }
@@ -221,6 +224,7 @@ impl Committer {
     /// One group: built, applied, flushed; then everybody is told.
     fn commit(&self, gathered: Vec<Work>) {
         let mut group = Group::default();
+        let begun = Instant::now();
         let mut pending = Vec::with_capacity(gathered.len());
         let result = self
             .engine
@@ -240,6 +244,10 @@ impl Committer {
             });
         match result {
             Ok(()) => {
+                self.events.emit(QueueEvent::Committed {
+                    messages: group.added.len(),
+                    took: begun.elapsed(),
+                });
                 group
                     .files
                     .into_iter()
@@ -247,11 +255,15 @@ impl Committer {
                     .for_each(FileGuard::keep);
                 self.counters.apply(&group.delta);
                 self.news.post(std::mem::take(&mut group.news));
-                self.news.post_resumed(std::mem::take(&mut group.resumed));
+                self.news
+                    .post_suspensions(std::mem::take(&mut group.ordered));
                 pending.into_iter().for_each(|one| one.tell(None));
             }
             Err(error) => {
                 self.health.failed(&error);
+                self.events.emit(QueueEvent::CommitFailed {
+                    error: &error.to_string(),
+                });
                 self.events.emit(ProcessEvent::Alarm {
                     what: &format!("a commit failed, no mail is accepted: {error}"),
                     todo: "make space or mend the disk below SMTP_QUEUE_PATH; the store is opened again by itself",
@@ -282,7 +294,17 @@ impl Committer {
             Work::Record(changes, reports, done) => {
                 let mut made = Vec::with_capacity(changes.len());
                 let mut fresh = false;
+                let mut wholly = true;
+                if !reports.is_empty() {
+                    for change in &changes {
+                        wholly &= group.can_change(trees, change)?;
+                    }
+                }
                 for change in &changes {
+                    if !wholly {
+                        made.push(false);
+                        continue;
+                    }
                     let changed = group.change(trees, change, &map, wall_clock())?;
                     fresh |= changed == Changed::Now;
                     made.push(changed != Changed::Not);
@@ -326,6 +348,10 @@ impl Committer {
             }
             Work::KeepSuspensions(kept, done) => {
                 kept.iter().for_each(|one| group.keep_suspension(one));
+                pending.push(Pending::Unit(done));
+            }
+            Work::Suspend(destination, suspension, done) => {
+                group.suspend(destination, suspension);
                 pending.push(Pending::Unit(done));
             }
             Work::Resume(destination, done) => {

@@ -18,7 +18,7 @@ use super::intake::{FinishedBody, Octets};
 use super::record::{self, Place, StoredMessage};
 use super::reroute::Map;
 use super::suspension::Kept;
-use super::{DueItem, NewMessage, RecipientChange, key};
+use super::{DueItem, NewMessage, RecipientChange, Suspension, key};
 
 /// A message made ready for the committer by whoever brings it, so that encoding is not done on
 /// the committer's thread.
@@ -142,8 +142,8 @@ pub(super) struct Group {
     changed: HashMap<[u8; 20], Recipient>,
     pub delta: Delta,
     pub news: Vec<DueItem>,
-    /// Destinations whose suspension somebody lifts.
-    pub resumed: Vec<Destination>,
+    /// Destinations that somebody suspends, or whose suspension somebody lifts, in that order.
+    pub ordered: Vec<Kept>,
     /// Messages that this group adds.
     pub added: Vec<QueueId>,
     /// Files of messages that this group adds: durable already, but for the directories that they
@@ -175,6 +175,21 @@ impl Group {
         }
         self.delta.message_added(new.size);
         self.added.push(new.id);
+    }
+
+    /// Whether [`Group::change`] would find the recipient as it is taken to be, or changed in just
+    /// this way.
+    pub(super) fn can_change(
+        &self,
+        trees: &Trees,
+        change: &RecipientChange,
+    ) -> Result<bool, sled::Error> {
+        let RecipientChange {
+            id, before, after, ..
+        } = change;
+        let key = key::recipient(*id, before.no);
+        let current = self.recipient(trees, &key, before.no)?;
+        Ok(current.is_some_and(|current| current == *before || current == *after))
     }
 
     /// Changes a recipient, if it is as `change.before` says. `Ok(true)` also if it had been
@@ -298,6 +313,13 @@ impl Group {
         }
     }
 
+    /// Remembers that the operator suspends a destination.
+    pub(super) fn suspend(&mut self, destination: Destination, suspension: Suspension) {
+        let kept = (destination, Some(suspension));
+        self.keep_suspension(&kept);
+        self.ordered.push(kept);
+    }
+
     /// Lifts a suspension; whether there was one. It is told in any case, since who works through
     /// the queue may know of one that is not written down yet.
     pub(super) fn resume(
@@ -308,7 +330,7 @@ impl Group {
         let key = destination.as_str().as_bytes();
         let was = trees.destinations.contains_key(key)?;
         self.destinations.remove(key);
-        self.resumed.push(destination);
+        self.ordered.push((destination, None));
         Ok(was)
     }
 

@@ -6,6 +6,8 @@
 //!
 //! What it never does: decide about delivery, read configuration, or scan the queue while running.
 
+mod ages;
+mod arrivals;
 mod body_files;
 mod committer;
 mod counters;
@@ -15,6 +17,7 @@ mod fingerprint;
 mod group;
 mod health;
 mod held;
+mod history;
 mod intake;
 mod key;
 #[path = "../../migrations/mod.rs"]
@@ -28,10 +31,13 @@ mod recovery;
 mod reroute;
 mod retained;
 mod scan;
+mod sizes;
 mod suspension;
+mod verify;
 
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
 
 use tokio::sync::{mpsc, oneshot};
 
@@ -42,16 +48,21 @@ use crate::mail::{
 use crate::message::header_section;
 use crate::observe::{Events, QueueEvent};
 
+pub use ages::DestinationAges;
+pub use body_files::message_file_name;
 pub use counters::Counts;
 pub use held::ReleasedPage;
+pub use history::{HistoryEvent, HistoryRecord};
 pub use intake::{FinishedBody, Intake};
 pub use news::News;
 pub use note::Note;
 pub use open::OpenError;
 pub use read::BodyReader;
 pub use reroute::{MoveFrom, MovedPage, StillMoving};
-pub use scan::{Scan, ScanPage, Wanted};
-pub use suspension::Suspension;
+pub use scan::{Direction, Scan, ScanPage, Wanted};
+pub use sizes::StoreSizes;
+pub use suspension::{Suspension, SuspensionCause};
+pub use verify::{Damage, DamagedWhat, VerifyFrom, VerifyPage};
 
 use body_files::BodyFiles;
 use committer::{Committer, Done, Work};
@@ -125,6 +136,35 @@ pub enum ReadError {
     /// The disk or the database failed; it may work later.
     #[error("the store failed: {0}")]
     Failed(String),
+}
+
+/// Why [`Store::verify`] could not go on.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum VerifyError {
+    /// Something could not be read, be it damaged or not.
+    #[error(transparent)]
+    Read(#[from] ReadError),
+    /// What was found could not be put aside, or not be taken out.
+    #[error("what is damaged could not be put aside: {0}")]
+    Repair(String),
+}
+
+/// How long messages stay that are over.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Keeping {
+    /// Since their last recipient became final.
+    pub retention: Duration,
+    /// And since the last purge of one of them; those that were purged wholly stay only for this time.
+    pub undo_window: Duration,
+}
+
+/// What [`Store::remove_over`] removed.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct RemovedPage {
+    /// Which messages.
+    pub ids: Vec<QueueId>,
+    /// Whether there may be more to remove.
+    pub more: bool,
 }
 
 /// A message to be put into the store, with its recipients in their first states.
@@ -286,7 +326,8 @@ impl Store {
 
     /// Makes verdicts durable together with the reports they call for. Says for each change, in
     /// order, whether it is made; one that had been made before counts. If none had to be made, the
-    /// reports are not added either.
+    /// reports are not added either. With reports, either all changes are made or none is (then it
+    /// says `false` to all): a report must not tell of what did not happen.
     pub async fn record(
         &self,
         changes: Vec<RecipientChange>,
@@ -430,6 +471,17 @@ impl Store {
         kept: Vec<(Destination, Option<Suspension>)>,
     ) -> Result<(), CommitError> {
         self.ask(|done| Work::KeepSuspensions(kept, done)).await
+    }
+
+    /// Suspends a destination: whoever works through the queue hears of it by [`News`]. Durable.
+    pub async fn suspend(
+        &self,
+        destination: &Destination,
+        suspension: Suspension,
+    ) -> Result<(), CommitError> {
+        let destination = destination.clone();
+        self.ask(|done| Work::Suspend(destination, suspension, done))
+            .await
     }
 
     /// Lifts the suspension of a destination: whoever works through the queue hears of it by

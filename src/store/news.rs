@@ -1,14 +1,15 @@
 //! What the committer has put in line, for the dispatcher to pick up. Bounded: beyond a number of
 //! items only the destinations are remembered, whose lines can be read.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::HashMap;
 use std::sync::{Mutex, PoisonError};
 
 use tokio::sync::Notify;
 
 use crate::mail::{Destination, UnixMillis};
 
-use super::DueItem;
+use super::suspension::Kept;
+use super::{DueItem, Suspension};
 
 /// Items that may wait to be picked up.
 const ITEMS_MAX: usize = 4_096;
@@ -20,8 +21,8 @@ pub struct News {
     pub items: Vec<DueItem>,
     /// Destinations that got more than `items` had room for, each with its earliest new due time.
     pub more: Vec<(Destination, UnixMillis)>,
-    /// Destinations whose suspension somebody lifted.
-    pub resumed: Vec<Destination>,
+    /// Destinations that the operator suspended, and those whose suspension somebody lifted: `None`.
+    pub suspensions: Vec<(Destination, Option<Suspension>)>,
 }
 
 #[derive(Default)]
@@ -34,7 +35,7 @@ pub(super) struct NewsBoard {
 struct Waiting {
     items: Vec<DueItem>,
     more: HashMap<Destination, UnixMillis>,
-    resumed: HashSet<Destination>,
+    ordered: HashMap<Destination, Option<Suspension>>,
 }
 
 impl NewsBoard {
@@ -55,12 +56,13 @@ impl NewsBoard {
         self.notify.notify_one();
     }
 
-    /// Bounded by the destinations with work: of others nobody has anything to lift.
-    pub(super) fn post_resumed(&self, destinations: Vec<Destination>) {
-        if destinations.is_empty() {
+    /// What is said of a destination last counts; `None`: somebody lifts its suspension. Bounded by the
+    /// destinations with work and those that an operator may suspend.
+    pub(super) fn post_suspensions(&self, ordered: Vec<Kept>) {
+        if ordered.is_empty() {
             return;
         }
-        self.lock().resumed.extend(destinations);
+        self.lock().ordered.extend(ordered);
         self.notify.notify_one();
     }
 
@@ -73,12 +75,12 @@ impl NewsBoard {
         let Waiting {
             items,
             more,
-            resumed,
+            ordered,
         } = std::mem::take(&mut *self.lock());
         News {
             items,
             more: more.into_iter().collect(),
-            resumed: resumed.into_iter().collect(),
+            suspensions: ordered.into_iter().collect(),
         }
     }
 

@@ -105,6 +105,7 @@ pub(super) async fn accept_as(
         client: Client::Local,
         added_header: b"Received: here\r\n"[..].into(),
         body: body.facts(),
+        message_id: None,
         report_of: None,
     };
     store

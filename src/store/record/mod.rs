@@ -161,6 +161,7 @@ mod tests {
                     has_8bit: true,
                     ends_in_line_end: false,
                 },
+                message_id: Some("a@gp.test".into()),
                 report_of: Some(QueueId::new(UnixMillis(4), 5)),
             },
             place: Place::File("2026-11-24/x.eml".into()),
