@@ -124,7 +124,7 @@ fn serve(sources: &Sources) -> ExitCode {
             return ExitCode::FAILURE;
         }
     };
-    match service::run(&loaded.config, &loaded.warnings) {
+    match service::run(&loaded) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
             complain(&format!("{error:#}"));

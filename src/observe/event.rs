@@ -53,12 +53,13 @@ pub enum ProcessEvent<'a> {
     CertificateReloaded { path: &'a Path },
     /// A changed configuration is in force from now on. Variables and files, separated by commas.
     Reloaded {
+        by: &'a str,
         changed: &'a str,
         needs_restart: &'a str,
         files: &'a str,
     },
-    /// A changed configuration can't be used, and everything is as before; one problem a line.
-    ReloadFailed { problems: &'a str },
+    /// A changed configuration can't be used, and everything is as before.
+    ReloadFailed { by: &'a str, problems: &'a str },
     /// A changed file of a DKIM key is in use from now on.
     DkimKeyReloaded {
         domain: &'a str,

@@ -169,6 +169,7 @@ fn of_process(event: ProcessEvent<'_>, out: &dyn Takes) {
             info!(out, event = "certificate_reloaded", path = %path.display(), "changed TLS certificate in use");
         }
         ProcessEvent::Reloaded {
+            by,
             changed,
             needs_restart,
             files,
@@ -176,16 +177,18 @@ fn of_process(event: ProcessEvent<'_>, out: &dyn Takes) {
             info!(
                 out,
                 event = "reloaded",
+                by,
                 changed,
                 needs_restart,
                 files,
                 "changed configuration in force"
             );
         }
-        ProcessEvent::ReloadFailed { problems } => {
+        ProcessEvent::ReloadFailed { by, problems } => {
             error!(
                 out,
                 event = "reload_failed",
+                by,
                 problems,
                 "the changed configuration can't be used, the one before stays in force"
             );
