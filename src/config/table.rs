@@ -119,6 +119,12 @@ variables! {
             meaning: "What becomes of accepted mail. deliver: it is delivered; hold: nothing is delivered until it is released; sink: it is kept and never delivered.",
             parse: mode,
         }
+        SMTP_ENV_FILE: Option<PathBuf> {
+            default: Text(""),
+            expected: "the path of a file, in the environment only",
+            meaning: "File that is read instead of .env in the working directory.",
+            parse: |text| optional(text, value::path),
+        }
         SMTP_SHUTDOWN_GRACE: Duration {
             default: Text("30s"),
             expected: "a time from 0s to 1h, such as 30s",
