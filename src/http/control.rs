@@ -83,7 +83,8 @@ async fn bind(path: &Path) -> io::Result<UnixListener> {
     Ok(listener)
 }
 
-fn router(admin: Admin) -> Router {
+/// Everything that may be asked.
+pub fn router(admin: Admin) -> Router {
     Router::new()
         .route(EXPLAIN, get(explain))
         .layer(DefaultBodyLimit::max(BODY_BYTES_MAX))

@@ -3,7 +3,7 @@
 
 mod control;
 
-pub use control::{EXPLAIN, serve_control};
+pub use control::{EXPLAIN, router as api_router, serve_control};
 
 use std::net::SocketAddr;
 use std::sync::Arc;
