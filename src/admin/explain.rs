@@ -3,13 +3,14 @@
 use std::collections::BTreeSet;
 
 use crate::mail::{
-    Address, AddressDomain, Client, Destination, Message, QueueId, Recipient, RecipientNo,
-    Spelling, UnixMillis,
+    Address, AddressDomain, Destination, Message, QueueId, Recipient, RecipientNo, Spelling,
+    UnixMillis,
 };
 use crate::observe::wall_clock;
 use crate::outbound::{Way, WayHost};
-use crate::store::{DueItem, Loaded, Store, Suspension};
+use crate::store::{DueItem, Loaded, Store, Suspension, SuspensionCause};
 
+use super::entry::{client_of, from_of, rfc3339};
 use super::explanation::{
     ExplainedHost, ExplainedMessage, ExplainedRecipient, ExplainedWay, Explanation,
 };
@@ -197,19 +198,33 @@ fn suspension_in_words(suspension: &Suspension) -> String {
     let Suspension {
         since,
         until,
-        times,
-        trouble,
+        cause,
     } = suspension;
-    let times = match times {
-        1 => "once".to_owned(),
-        times => format!("{times} times in a row"),
-    };
-    format!(
-        "since {}, {times}; one message is tried at {}; last trouble: {}",
-        rfc3339(*since),
-        rfc3339(*until),
-        trouble.words()
-    )
+    let since = rfc3339(*since);
+    match cause {
+        SuspensionCause::Trouble { times, answer } => {
+            let times = match times {
+                1 => "once".to_owned(),
+                times => format!("{times} times in a row"),
+            };
+            let until = until.map_or_else(|| "no time".to_owned(), rfc3339);
+            format!(
+                "since {since}, {times}; one message is tried at {until}; last trouble: {}",
+                answer.words()
+            )
+        }
+        SuspensionCause::Order { by, reason } => {
+            let until = match until {
+                Some(until) => format!("until {}", rfc3339(*until)),
+                None => "until it is resumed".to_owned(),
+            };
+            let reason = match reason.is_empty() {
+                true => String::new(),
+                false => format!(": {reason}"),
+            };
+            format!("since {since} by {by}, {until}{reason}")
+        }
+    }
 }
 
 /// The messages of a line's items, each with those of its recipients that stand in it.
@@ -240,10 +255,7 @@ fn explained_message(message: &Message) -> ExplainedMessage {
         from: from_of(message),
         arrived: rfc3339(message.arrival),
         size: message.size(),
-        client: match &message.client {
-            Client::Smtp { address, helo, .. } => format!("{helo} [{address}]"),
-            Client::Local => "this relay".to_owned(),
-        },
+        client: client_of(message),
     }
 }
 
@@ -273,18 +285,4 @@ fn explained_recipient(
         age_seconds: now.since(message.arrival).as_secs(),
         why: why(rcpt, suspended, now),
     }
-}
-
-fn from_of(message: &Message) -> String {
-    let mailbox = message.envelope.reverse_path.mailbox();
-    mailbox.map(ToString::to_string).unwrap_or_default()
-}
-
-/// `2026-11-30T12:00:00Z`
-fn rfc3339(at: UnixMillis) -> String {
-    let seconds = i64::try_from(at.0 / 1_000).unwrap_or(i64::MAX);
-    // Times beyond jiff's range (year 9999) can only come from a clock that is wildly off.
-    jiff::Timestamp::from_second(seconds)
-        .unwrap_or(jiff::Timestamp::MAX)
-        .to_string()
 }

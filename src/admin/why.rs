@@ -10,7 +10,7 @@ pub(super) fn why(rcpt: &Recipient, suspended: bool, now: UnixMillis) -> String 
     let last = rcpt.last_answer.as_ref().map(|answer| answer.words());
     match rcpt.state {
         RecipientState::Queued { due } | RecipientState::Deferred { due } if suspended => format!(
-            "waits until its destination is tried again; it failed to take any mail lately{}",
+            "waits until its destination is tried again, which is suspended{}",
             after_words(due, now)
         ),
         RecipientState::Queued { due } if due > now => {

@@ -103,7 +103,7 @@ mod tests {
     fn describe(command: &mut clap::Command, page: &mut String) {
         let name = command.get_bin_name().unwrap_or_else(|| command.get_name());
         let name = name.to_owned();
-        let help = command.render_long_help().to_string();
+        let help = command.render_help().to_string();
         let lines: Vec<&str> = help.trim_end().lines().map(str::trim_end).collect();
         let help = lines.join("\n");
         // a String takes everything

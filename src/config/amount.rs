@@ -51,7 +51,9 @@ fn digits(text: &str) -> Option<u64> {
     text.parse().ok()
 }
 
-fn span(text: &str) -> Option<Duration> {
+/// A span such as `30s` or `1h30m`, as everywhere in the configuration; `None`: it is none.
+#[must_use]
+pub fn span(text: &str) -> Option<Duration> {
     const UNITS_MS: [(&str, u64); 5] = [
         ("d", 86_400_000),
         ("h", 3_600_000),

@@ -176,6 +176,7 @@ fn read_queue(r: &mut Reader<'_>) -> QueueConfig {
         destination_concurrency: r.value(&table::SMTP_DESTINATION_CONCURRENCY),
         destination_rates: r.value(&table::SMTP_DESTINATION_RATE),
         retention: r.value(&table::SMTP_RETENTION_DAYS),
+        undo_window: r.value(&table::SMTP_UNDO_WINDOW),
         lifetime: r.value(&table::SMTP_MESSAGE_LIFETIME),
         delay_warning: r.value(&table::SMTP_DELAY_WARNING),
         max_reports_per_hour: r.value(&table::SMTP_MAX_REPORTS_PER_HOUR),
@@ -340,6 +341,7 @@ mod tests {
         assert_eq!(c.queue.worker_concurrency, 256);
         assert_eq!(c.queue.destination_concurrency, 20);
         assert_eq!(c.queue.retention, secs(7 * 86_400));
+        assert_eq!(c.queue.undo_window, secs(3_600));
         assert_eq!(c.queue.lifetime, secs(5 * 86_400));
         assert_eq!(c.queue.retry_base, secs(60));
         assert_eq!(c.queue.retry_cap, secs(64 * 60));
@@ -442,6 +444,7 @@ mod tests {
             ("SMTP_DESTINATION_CONCURRENCY", "8"),
             ("SMTP_DESTINATION_RATE", "*=9/s"),
             ("SMTP_RETENTION_DAYS", "0"),
+            ("SMTP_UNDO_WINDOW", "8s"),
             ("SMTP_MESSAGE_LIFETIME", "9s"),
             ("SMTP_RETRY_BASE", "10ms"),
             ("SMTP_RETRY_CAP", "10ms"),
@@ -524,6 +527,7 @@ mod tests {
             (6, 7, 8)
         );
         assert_eq!((q.retention, q.lifetime), (Duration::ZERO, secs(9)));
+        assert_eq!(q.undo_window, secs(8));
         assert_eq!(
             (q.retry_base, q.retry_cap),
             (Duration::from_millis(10), Duration::from_millis(10))

@@ -33,6 +33,7 @@ mod unknown;
 mod value;
 mod variable;
 
+pub use amount::span;
 pub use auth_users::{AuthUser, Credential, ScramVerifier};
 pub use build::{Examination, Loaded, examine};
 pub use choice::{LogFormat, Mode};

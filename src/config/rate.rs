@@ -14,6 +14,14 @@ pub struct Rate {
     pub per: Duration,
 }
 
+impl Rate {
+    /// Reads `100/1m`, or `50/s` for one of a unit; `None`: it is none.
+    #[must_use]
+    pub fn parse(text: &str) -> Option<Rate> {
+        rate(text).ok()
+    }
+}
+
 const COUNT_MAX: u32 = 1_000_000_000;
 const SHORTEST: Duration = Duration::from_millis(1);
 const LONGEST: Duration = Duration::from_secs(86_400);

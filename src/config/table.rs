@@ -352,6 +352,12 @@ variables! {
             meaning: "How many days a message is kept after its last recipient became final. 0: it is removed at once.",
             parse: |text| number(text, 0..=RETENTION_DAYS_MAX).map(|days| Duration::from_secs(days * 86_400)),
         }
+        SMTP_UNDO_WINDOW: Duration {
+            default: Text("1h"),
+            expected: "a time up to 365d, such as 1h, or 0s",
+            meaning: "How long `gopherpost queue restore` can bring back what was purged; then its space is reclaimed. 0s: it can't.",
+            parse: |text| duration(text, Duration::ZERO..=YEAR),
+        }
         SMTP_MESSAGE_LIFETIME: Duration {
             default: Text("5d"),
             expected: "a time above 0s and up to 365d, such as 5d",
@@ -662,6 +668,8 @@ mod tests {
             ("SMTP_MIN_FREE_SPACE", "1024GiB", "1025GiB"),
             ("SMTP_RETENTION_DAYS", "3650", "3651"),
             ("SMTP_RETENTION_DAYS", "0", "7d"),
+            ("SMTP_UNDO_WINDOW", "0s", "-1s"),
+            ("SMTP_UNDO_WINDOW", "365d", "365d1ms"),
             ("SMTP_MESSAGE_LIFETIME", "1ms", "0s"),
             ("SMTP_MESSAGE_LIFETIME", "365d", "365d1ms"),
             ("SMTP_DELAY_WARNING", "0s", "-1s"),

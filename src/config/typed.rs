@@ -163,6 +163,8 @@ pub struct QueueConfig {
     pub destination_rates: DestinationRates,
     /// `SMTP_RETENTION_DAYS` as a span; zero: removed at once.
     pub retention: Duration,
+    /// `SMTP_UNDO_WINDOW`: how long what was purged can be restored.
+    pub undo_window: Duration,
     /// `SMTP_MESSAGE_LIFETIME`
     pub lifetime: Duration,
     /// `SMTP_DELAY_WARNING`: from arrival until the sender is told; `None`: it is not.

@@ -5,38 +5,32 @@ use std::fs::Permissions;
 use std::io;
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
-use axum::extract::{DefaultBodyLimit, Query, State};
-use axum::http::StatusCode;
-use axum::response::{IntoResponse, Response};
-use axum::routing::get;
-use axum::{Json, Router};
-use serde::Deserialize;
+use axum::Router;
 use tokio::net::{UnixListener, UnixStream};
 use tokio_util::sync::CancellationToken;
 
-use crate::admin::api::Complaint;
-use crate::admin::{Admin, AdminError};
 use crate::observe::{Events, ProcessEvent};
 
-use super::{BODY_BYTES_MAX, DRAIN};
-
-/// Where `explain` is asked. The query has `of`: an address, a domain or a queue id. The answer is
-/// an [`Explanation`](crate::admin::Explanation).
-pub const EXPLAIN: &str = "/api/v1/explain";
-
-#[derive(Deserialize)]
-struct ExplainQuery {
-    of: String,
-}
+use super::server::{Bounds, serve_http};
 
 /// Owner and group.
 const SOCKET_MODE: u32 = 0o660;
 
-/// Serves the control socket at `path` until `shutdown`, and takes the socket away then.
+/// What clients of the control socket may use up. Somebody who reads a list with a pager may take
+/// his time.
+const BOUNDS: Bounds = Bounds {
+    connections: 64,
+    header: Duration::from_secs(5),
+    stall: Duration::from_secs(10 * 60),
+};
+
+/// Serves `router` (see [`api_router`](super::api_router)) on the control socket at `path` until
+/// `shutdown`, and takes the socket away then.
 pub async fn serve_control(
     path: PathBuf,
-    admin: Admin,
+    router: Router,
     events: Events,
     shutdown: CancellationToken,
 ) {
@@ -52,15 +46,7 @@ pub async fn serve_control(
         }
     };
     events.emit(ProcessEvent::ControlListening { path: &path });
-    let stopped = shutdown.clone().cancelled_owned();
-    let served = axum::serve(listener, router(admin)).with_graceful_shutdown(stopped);
-    tokio::select! {
-        result = served => if let Err(error) = result {
-            let what = format!("the control socket {} is closed: {error}", path.display());
-            events.emit(ProcessEvent::Warning { what: &what, todo: "restart the relay when that suits" });
-        },
-        () = async { shutdown.cancelled().await; tokio::time::sleep(DRAIN).await } => {}
-    }
+    serve_http(listener, router, BOUNDS, shutdown).await;
     let _ = std::fs::remove_file(&path); // a later start takes away what is left
 }
 
@@ -81,29 +67,4 @@ async fn bind(path: &Path) -> io::Result<UnixListener> {
     let listener = UnixListener::bind(path)?;
     std::fs::set_permissions(path, Permissions::from_mode(SOCKET_MODE))?;
     Ok(listener)
-}
-
-/// Everything that may be asked.
-pub fn router(admin: Admin) -> Router {
-    Router::new()
-        .route(EXPLAIN, get(explain))
-        .layer(DefaultBodyLimit::max(BODY_BYTES_MAX))
-        .with_state(admin)
-}
-
-async fn explain(State(admin): State<Admin>, Query(query): Query<ExplainQuery>) -> Response {
-    match admin.explain(&query.of).await {
-        Ok(explanation) => Json(explanation).into_response(),
-        Err(error) => complaint(&error),
-    }
-}
-
-fn complaint(error: &AdminError) -> Response {
-    let status = match error {
-        AdminError::NotFound(_) => StatusCode::NOT_FOUND,
-        AdminError::Malformed(_) => StatusCode::BAD_REQUEST,
-        AdminError::Store(_) => StatusCode::INTERNAL_SERVER_ERROR,
-    };
-    let error = error.to_string();
-    (status, Json(Complaint { error })).into_response()
 }

@@ -1,9 +1,12 @@
 //! HTTP: `/healthz` answers `OK` while mail can be taken; the control socket answers the operator's
 //! commands. Mail goes on without this room: a port that can't be bound is told and no more.
 
+mod api;
 mod control;
+mod server;
 
-pub use control::{EXPLAIN, router as api_router, serve_control};
+pub use api::{EXPLAIN, api_router};
+pub use control::serve_control;
 
 use std::net::SocketAddr;
 use std::sync::Arc;

@@ -142,6 +142,7 @@ impl Connection {
             arrival: incoming.now,
             envelope: incoming.submission.envelope,
             added_header: trace.added_header(&signatures),
+            message_id: trace.message_id(scanned.message_id.as_deref()),
             client,
             body: body.facts(),
             report_of: None,

@@ -83,6 +83,8 @@ pub const DKIM_KEYS_MAX: usize = 1_000;
 pub const DKIM_KEY_FILE_BYTES_MAX: u64 = 64 * 1024;
 /// Most fields in a header section that can be allowed.
 pub const HEADER_FIELDS_MAX: usize = 10_000;
+/// What is kept of a Message-ID, in bytes: no line of RFC 5322 2.1.1 is longer.
+pub const MESSAGE_ID_BYTES_MAX: usize = 998;
 
 /// Largest body kept inside the database, in bytes; larger ones are files (DESIGN 5.3: above this
 /// the database writes 4 to 5 times the body's size).
@@ -92,6 +94,9 @@ pub const INLINE_BODY_BYTES_MAX: usize = 32 * 1024;
 pub const STORE_VALUE_BYTES_MAX: usize = 64 * 1024;
 /// Piece in which a large body is written to and read from its file, in bytes.
 pub const BODY_PIECE_BYTES: usize = 256 * 1024;
+/// What is remembered of one recipient's attempts and of what operators did to it, but for its last
+/// attempt; then the oldest attempts are forgotten, all but the first.
+pub const HISTORY_EVENTS_MAX: usize = 100;
 /// Most changes of the store that share one flush.
 pub const COMMIT_GROUP_MAX: usize = 100;
 /// Most body bytes that share one flush.
@@ -137,6 +142,10 @@ pub const REPORT_HEADER_BYTES_MAX: usize = 64 * 1024;
 pub const LINE_WINDOW_ITEMS_MAX: usize = 64;
 /// Destinations without mail of which is remembered how they last answered.
 pub const DESTINATIONS_REMEMBERED_MAX: usize = 10_000;
+/// Destinations that operators may have suspended at one time.
+pub const DESTINATIONS_ORDERED_MAX: usize = 1_000;
+/// Messages that an order to bounce works on at one time; each has a report that is composed meanwhile.
+pub const BOUNCES_AT_ONE_TIME: usize = 16;
 /// Recipients of one message that are attempted together.
 pub const CLAIM_RECIPIENTS_MAX: usize = 1_000;
 /// Lines that are read from the store at one time.
@@ -151,6 +160,11 @@ pub const SWEEP_MESSAGES_MAX: usize = 500;
 pub const SWEEP_EXAMINED_MAX: usize = 5_000;
 /// Senders of whom it is known how many reports they got in the last hour.
 pub const REPORT_SENDERS_MAX: usize = 10_000;
+
+/// What is kept of an operator's name, in bytes.
+pub const BY_BYTES_MAX: usize = 64;
+/// What is kept of an operator's reason, in bytes.
+pub const REASON_BYTES_MAX: usize = 500;
 
 /// A client that was refused before the banner is listened to this long, so that the refusal
 /// reaches it and is not overtaken by a reset.

@@ -20,6 +20,11 @@ pub struct Message {
     pub added_header: Box<[u8]>,
     /// About the octets below them.
     pub body: BodyFacts,
+    /// What its Message-ID field says, without angle brackets, made safe to show; the field need not be
+    /// there, or say anything. At most [`MESSAGE_ID_BYTES_MAX`] bytes.
+    ///
+    /// [`MESSAGE_ID_BYTES_MAX`]: super::limits::MESSAGE_ID_BYTES_MAX
+    pub message_id: Option<Box<str>>,
     /// The message that this one reports on.
     pub report_of: Option<QueueId>,
 }

@@ -6,6 +6,8 @@
 
 use memchr::memchr;
 
+use super::message_id::MessageIdField;
+
 /// Longest name, with the blanks behind it, that is waited for before a line is taken for text:
 /// no line of RFC 5322 2.1.1 is longer, so neither is a name.
 const FIELD_NAME_BYTES_MAX: usize = 998;
@@ -26,6 +28,7 @@ pub struct HeaderFilter {
     fields: usize,
     section_bytes: usize,
     facts: HeaderFacts,
+    message_id: MessageIdField,
 }
 
 /// How much a header section may be.
@@ -99,6 +102,7 @@ impl HeaderFilter {
             fields: 0,
             section_bytes: 0,
             facts: HeaderFacts::default(),
+            message_id: MessageIdField::default(),
         }
     }
 
@@ -115,6 +119,12 @@ impl HeaderFilter {
             };
             input = &input[used..];
         }
+    }
+
+    /// What the first Message-ID field names, as far as it was read.
+    #[must_use]
+    pub fn message_id(&self) -> Option<Box<str>> {
+        self.message_id.value()
     }
 
     /// Where the body begins in what is kept, in octets, once an empty line has told.
@@ -174,7 +184,8 @@ impl HeaderFilter {
         let dropped = is("Bcc") || is("Resent-Bcc") || is("Return-Path");
         self.facts.received += usize::from(is("Received"));
         self.facts.has_date |= is("Date");
-        self.facts.has_message_id |= is("Message-ID");
+        let is_message_id = is("Message-ID");
+        self.facts.has_message_id |= is_message_id;
         self.facts.has_header_section |= !dropped;
         self.fields += 1;
         self.field = Some(if dropped {
@@ -184,6 +195,7 @@ impl HeaderFilter {
         });
         self.place = Place::Line;
         self.pass(start, out);
+        self.message_id.begin(is_message_id);
     }
 
     fn line(&mut self, input: &[u8], out: &mut Vec<u8>) -> usize {
@@ -194,6 +206,7 @@ impl HeaderFilter {
             }
             None => input.len(),
         };
+        self.message_id.feed(&input[..used]);
         self.pass(&input[..used], out);
         used
     }
@@ -337,6 +350,19 @@ mod tests {
         assert!(facts.has_date && facts.has_message_id);
         let facts = check_unchanged("X-Date: 1\r\nDated: 2\r\n\r\nDate: 3\r\nMessage-ID: 4\r\n");
         assert!(!facts.has_date && !facts.has_message_id);
+    }
+
+    #[test]
+    fn the_first_message_id_is_read_in_pieces_of_any_size() {
+        let octets =
+            b"Subject: <no@x>\r\nMESSAGE-id :\r\n <a@gp.test>\r\nmessage-id: <b@x>\r\n\r\n";
+        for piece in 1..octets.len() {
+            let (mut out, mut filter) = (Vec::new(), HeaderFilter::new(LIMITS));
+            octets
+                .chunks(piece)
+                .for_each(|piece| filter.feed(piece, &mut out));
+            assert_eq!(filter.message_id().as_deref(), Some("a@gp.test"));
+        }
     }
 
     #[test]

@@ -13,6 +13,7 @@ mod date;
 pub mod dkim;
 mod folding;
 mod header_filter;
+mod message_id;
 mod quoted_printable;
 mod report;
 mod scan;
@@ -20,6 +21,7 @@ mod seven_bit;
 mod trace;
 
 pub use header_filter::{HeaderFacts, HeaderFilter, HeaderLimits, SectionEnd, header_section};
+pub use message_id::{message_id, our_message_id};
 pub use report::{
     Fate, LineLengths, ReportFacts, ReportFrame, Reported, Returned, delivery_report,
 };

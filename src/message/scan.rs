@@ -13,12 +13,14 @@ pub struct Scan {
 }
 
 /// What a [`Scan`] found out.
-#[derive(Clone, Copy, Debug, Default)]
+#[derive(Clone, Debug, Default)]
 pub struct Scanned {
     /// About the header section.
     pub header: HeaderFacts,
     /// The hash of the body, if it was wanted.
     pub body: Option<BodyDigest>,
+    /// What its Message-ID field names, see [`message_id`](super::message_id).
+    pub message_id: Option<Box<str>>,
 }
 
 impl Scan {
@@ -42,6 +44,7 @@ impl Scan {
     /// Ends the message: appends what is still held back, and tells what was found.
     pub fn finish(self, out: &mut Vec<u8>) -> Scanned {
         Scanned {
+            message_id: self.filter.message_id(),
             header: self.filter.finish(out), // what is held back is of no body
             body: self.body.map(BodyHash::finish),
         }

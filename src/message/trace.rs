@@ -4,6 +4,7 @@
 use super::date::rfc5322_date;
 use super::folding::append_clause;
 use super::header_filter::HeaderFacts;
+use super::message_id::our_message_id;
 use crate::mail::limits::HELO_BYTES_MAX;
 use crate::mail::{AddressDomain, Client, Domain, QueueId, Recipient, UnixMillis};
 
@@ -50,9 +51,20 @@ impl Trace<'_> {
             out.push_str(&format!("Date: {}\r\n", rfc5322_date(self.now)));
         }
         if !self.facts.has_message_id {
-            out.push_str(&format!("Message-ID: <{}@{}>\r\n", self.id, self.hostname));
+            let id = our_message_id(self.id, self.hostname);
+            out.push_str(&format!("Message-ID: <{id}>\r\n"));
         }
         out
+    }
+
+    /// What the Message-ID field of the message names, be it the one that it brought along or ours;
+    /// `theirs` is what the former says.
+    #[must_use]
+    pub fn message_id(&self, theirs: Option<&str>) -> Option<Box<str>> {
+        match self.facts.has_message_id {
+            true => theirs.map(Box::from),
+            false => Some(our_message_id(self.id, self.hostname)),
+        }
     }
 
     fn append_received(&self, out: &mut String, date: &str) {

@@ -204,6 +204,24 @@ pub enum MailEvent<'a> {
     },
     /// A message that is over was removed.
     Removed { id: QueueId },
+    /// The operator changed a recipient, durably. `in_flight`: an attempt is under way, which still
+    /// decides if a host takes the mail.
+    Ordered {
+        id: QueueId,
+        recipient: &'a Recipient,
+        action: &'a str,
+        by: &'a str,
+        reason: &'a str,
+        in_flight: bool,
+    },
+    /// An attempt ended whose recipient the operator had changed meanwhile, by `action`; `recipient`
+    /// is as both together left it.
+    Overtaken {
+        id: QueueId,
+        recipient: &'a Recipient,
+        action: &'a str,
+        seen: SeenByThen,
+    },
 }
 
 /// The state of the queue.
@@ -224,12 +242,27 @@ pub enum QueueEvent<'a> {
         lines_mended: u64,
         damaged: u64,
     },
+    /// Changes are on disk together, among them so many new messages; it `took` so long to write and
+    /// flush them.
+    Committed { messages: usize, took: Duration },
+    /// Changes could not be written; everybody who wanted one was told to come again.
+    CommitFailed { error: &'a str },
     /// What a mode had held went into line; `held` still are, such as by the operator.
     Released { recipients: u64, held: u64 },
     /// A destination could not be asked for its work.
     DestinationTrouble {
         destination: &'a Destination,
         error: &'a str,
+    },
+    /// The operator gave an order for a set of recipients, and it is carried out.
+    Ordered {
+        action: &'a str,
+        by: &'a str,
+        reason: &'a str,
+        filter: &'a str,
+        matched: u64,
+        changed: u64,
+        in_flight: u64,
     },
     /// A destination gets no attempts for a while, since none was answered.
     Suspended {
@@ -238,8 +271,17 @@ pub enum QueueEvent<'a> {
         times: u32,
         trouble: &'a Answer,
     },
-    /// A destination that was suspended is open again.
+    /// The operator suspended a destination; `span` is `None` if only the operator ends it.
+    SuspendedByOrder {
+        destination: &'a Destination,
+        span: Option<Duration>,
+        by: &'a str,
+        reason: &'a str,
+    },
+    /// A destination that was suspended is open again, or there is no mail for it any more.
     Opened { destination: &'a Destination },
+    /// So many destinations are suspended now; told at the start and whenever that changes.
+    SuspendedInAll { destinations: usize },
 }
 
 impl<'a> From<ProcessEvent<'a>> for Event<'a> {
@@ -309,6 +351,32 @@ impl NoReport {
         match self {
             NoReport::NullReversePath => "the reverse-path is null",
             NoReport::Unwanted => "the sender wants none (NOTIFY)",
+        }
+    }
+}
+
+/// What an attempt gave that the operator overtook.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum SeenByThen {
+    /// A host took the mail: the order came too late.
+    Delivered,
+    /// Refused for good.
+    Failed,
+    /// Not delivered.
+    Deferred,
+    /// It was broken off; whether a host took the mail is not known.
+    Unknown,
+}
+
+impl SeenByThen {
+    /// In a word.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            SeenByThen::Delivered => "delivered",
+            SeenByThen::Failed => "failed",
+            SeenByThen::Deferred => "deferred",
+            SeenByThen::Unknown => "unknown",
         }
     }
 }

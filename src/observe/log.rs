@@ -4,14 +4,16 @@
 use std::io::{self, BufWriter, Write};
 use std::time::Duration;
 
-use tracing::{debug, error, info, warn};
+use tracing::{debug, error, info, trace, warn};
 use tracing_appender::non_blocking::{NonBlockingBuilder, WorkerGuard};
 use tracing_subscriber::EnvFilter;
 
 use crate::config::{LogConfig, LogFormat};
-use crate::mail::{Client, Message, RecipientState};
+use crate::mail::{Client, EnhancedClass, Message, RecipientState};
 
-use super::event::{ClientEvent, Event, MailEvent, ProcessEvent, QueueEvent, RemoteEvent};
+use super::event::{
+    ClientEvent, Event, MailEvent, ProcessEvent, QueueEvent, RemoteEvent, SeenByThen,
+};
 use super::logfmt::Logfmt;
 use super::shown::Shown;
 
@@ -245,6 +247,12 @@ fn of_mail(event: MailEvent<'_>) {
                 RecipientState::Delivered => ("delivered", "delivered"),
                 RecipientState::Failed => ("failed", "failed for good"),
                 RecipientState::Expired => ("expired", "lifetime over"),
+                // what the operator took out or holds meanwhile is as its host said, see `overtaken`
+                RecipientState::Held { .. } | RecipientState::Purged { .. }
+                    if answer.status.class == EnhancedClass::Permanent =>
+                {
+                    ("failed", "failed for good")
+                }
                 RecipientState::Queued { .. }
                 | RecipientState::Deferred { .. }
                 | RecipientState::Held { .. }
@@ -298,6 +306,28 @@ fn of_mail(event: MailEvent<'_>) {
         MailEvent::Removed { id } => {
             debug!(event = "removed", queue_id = %id, "message over, removed")
         }
+        MailEvent::Ordered {
+            id,
+            recipient,
+            action,
+            by,
+            reason,
+            in_flight,
+        } => debug!(
+            event = "ordered", queue_id = %id, rcpt = %Shown(&recipient.address), action,
+            state = recipient.state.name().as_str(), by, reason, in_flight,
+            "changed by the operator"
+        ),
+        MailEvent::Overtaken {
+            id,
+            recipient,
+            action,
+            seen,
+        } => info!(
+            event = "overtaken", queue_id = %id, rcpt = %Shown(&recipient.address), action,
+            state = recipient.state.name().as_str(), attempt = seen.as_str(),
+            "{}", overtaken(seen)
+        ),
     }
 }
 
@@ -321,12 +351,44 @@ fn of_queue(event: QueueEvent<'_>) {
             event = "recovered",
             messages, orphans, lines_mended, damaged, "queue checked"
         ),
+        QueueEvent::Committed { messages, took } => {
+            trace!(
+                event = "committed",
+                messages,
+                took_us = micros(took),
+                "changes are on disk"
+            );
+        }
+        QueueEvent::CommitFailed { error } => error!(
+            event = "alarm",
+            todo = "make space or mend the disk below SMTP_QUEUE_PATH; the store is opened again by itself",
+            "a commit failed, no mail is accepted: {error}"
+        ),
         QueueEvent::Released { recipients, held } => {
             info!(event = "released", recipients, held, "held mail is in line")
         }
         QueueEvent::DestinationTrouble { destination, error } => {
             warn!(event = "destination_trouble", %destination, error, "work of a destination can't be read now");
         }
+        QueueEvent::Ordered {
+            action,
+            by,
+            reason,
+            filter,
+            matched,
+            changed,
+            in_flight,
+        } => info!(
+            event = "order",
+            action,
+            by,
+            reason,
+            filter,
+            matched,
+            changed,
+            in_flight,
+            "the operator's order is carried out"
+        ),
         QueueEvent::Suspended {
             destination,
             span,
@@ -343,8 +405,40 @@ fn of_queue(event: QueueEvent<'_>) {
             reason = trouble.reason.as_str(),
             "no host of the destination answers; its mail waits, then one message is tried"
         ),
+        QueueEvent::SuspendedByOrder {
+            destination,
+            span,
+            by,
+            reason,
+        } => info!(
+            event = "suspended_by_order",
+            %destination,
+            for_s = span.map(|span| span.as_secs()),
+            by,
+            reason,
+            "the operator suspended the destination; its mail waits"
+        ),
+        QueueEvent::SuspendedInAll { destinations } => {
+            debug!(
+                event = "suspended_in_all",
+                destinations, "destinations are suspended"
+            );
+        }
         QueueEvent::Opened { destination } => {
             info!(event = "opened", %destination, "the destination is open again");
+        }
+    }
+}
+
+fn overtaken(seen: SeenByThen) -> &'static str {
+    match seen {
+        SeenByThen::Delivered => "a host took it before the operator's order was given or heard of",
+        SeenByThen::Failed => "a host refused it for good while the operator changed it",
+        SeenByThen::Deferred => {
+            "it was not delivered by the attempt that was under way; the operator's order stands"
+        }
+        SeenByThen::Unknown => {
+            "the attempt that was under way was broken off, a host may have it; the operator's order stands"
         }
     }
 }
@@ -360,6 +454,7 @@ fn accepted(message: &Message, recipients: usize, commit: Duration) {
         event = "accepted",
         queue_id = %message.id,
         from = %Shown(&message.envelope.reverse_path),
+        message_id = message.message_id.as_deref(),
         recipients,
         size = message.size(),
         client = client.map(tracing::field::display),

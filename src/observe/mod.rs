@@ -13,7 +13,7 @@ mod shown;
 pub use clock::wall_clock;
 pub use event::{
     ClientEvent, Event, MailEvent, NoReport, ProcessEvent, QueueEvent, RejectedWhat, RemoteEvent,
-    ReportKind,
+    ReportKind, SeenByThen,
 };
 pub use log::{LogGuard, LogSetupError, start_log};
 pub use shown::{Shown, is_deceptive};

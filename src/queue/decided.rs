@@ -1,11 +1,14 @@
-//! What an attempt, or the end of a lifetime, decided about one recipient.
+//! What an attempt, the end of a lifetime, or the operator decided about one recipient.
+
+use std::sync::Arc;
 
 use crate::mail::{Recipient, UnixMillis};
+use crate::store::Note;
 
 use super::Verdict;
 
 /// What was decided about one recipient.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(super) struct Decided {
     /// As it was read.
     pub(super) before: Recipient,
@@ -13,6 +16,12 @@ pub(super) struct Decided {
     pub(super) after: Recipient,
     /// Why.
     pub(super) verdict: Verdict,
+    /// When the attempt ended; `None`: it was decided without one.
+    pub(super) attempted: Option<UnixMillis>,
+    /// When it was decided.
+    pub(super) at: UnixMillis,
+    /// Who did, if the operator.
+    pub(super) note: Option<Arc<Note>>,
 }
 
 impl Decided {
@@ -28,6 +37,25 @@ impl Decided {
             before,
             after,
             verdict,
+            attempted,
+            at: now,
+            note: None,
+        }
+    }
+
+    /// By the operator.
+    pub(super) fn by(self, note: Arc<Note>) -> Decided {
+        Decided {
+            note: Some(note),
+            ..self
+        }
+    }
+
+    /// The same about the recipient as it is by now; it must be allowed to become that.
+    pub(super) fn of(&self, before: Recipient, verdict: Verdict) -> Decided {
+        Decided {
+            note: self.note.clone(),
+            ..Decided::new(before, verdict, self.attempted, self.at)
         }
     }
 }

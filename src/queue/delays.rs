@@ -17,7 +17,7 @@ use crate::store::{Loaded, ReadError, Store};
 
 use super::custody::Custody;
 use super::decided::Decided;
-use super::recorder::Recorder;
+use super::recorder::{InTrouble, Recorder};
 use super::{Clock, delayed};
 
 /// See the module.
@@ -85,7 +85,8 @@ impl Delays {
         let decided: Vec<Decided> = recipients.into_iter().filter_map(decide).collect();
         if !decided.is_empty() {
             // If the store was closed, the next start comes to it again.
-            let _ = self.recorder.record(&message, &decided).await;
+            let recorded = self.recorder.record(&message, decided, InTrouble::Insist);
+            let _ = recorded.await;
         }
     }
 }

@@ -9,9 +9,9 @@ use tokio::sync::mpsc;
 use tokio::task::{self, JoinError, JoinSet};
 use tokio_util::sync::CancellationToken;
 
-use crate::mail::{Destination, UnixMillis};
+use crate::mail::{Destination, RecipientNo, UnixMillis};
 use crate::observe::{Events, ProcessEvent, QueueEvent};
-use crate::store::{DueItem, ReadError, Store, Suspension};
+use crate::store::{DueItem, ReadError, Store, Suspension, SuspensionCause};
 
 use super::keeper::Keeper;
 use super::line::Ending;
@@ -39,6 +39,9 @@ pub(super) struct Dispatcher<D> {
     events: Events,
     clock: Clock,
     keeper: Keeper,
+    /// Destinations that are suspended, and how many that were when it was told.
+    suspended: HashSet<Destination>,
+    told_suspended: Option<usize>,
     attempts: JoinSet<Ended>,
     numbers: HashMap<task::Id, u64>,
     errands: HashMap<u64, Arc<Errand>>,
@@ -59,6 +62,8 @@ impl<D: Deliver> Dispatcher<D> {
         Dispatcher {
             lines: Lines::new(rules),
             keeper: Keeper::new(worker.store.clone(), worker.events.clone()),
+            suspended: HashSet::new(),
+            told_suspended: None,
             store: worker.store.clone(),
             events: worker.events.clone(),
             clock: worker.clock.clone(),
@@ -112,11 +117,16 @@ impl<D: Deliver> Dispatcher<D> {
         let with_work: HashSet<Destination> = destinations.into_iter().map(|(to, _)| to).collect();
         for (destination, suspension) in suspensions {
             // one that is over and that nobody waits for would never be heard of again
-            match with_work.contains(&destination) || suspension.until > now {
-                true => self.lines.suspend(&destination, suspension, now),
+            match with_work.contains(&destination) || suspension.holds_at(now) {
+                true => {
+                    self.lines.suspend(&destination, suspension, now);
+                    self.suspended.insert(destination);
+                }
                 false => self.keeper.keep(&destination, None),
             }
         }
+        self.forget();
+        self.count_suspended();
     }
 
     async fn read_destinations(&self) -> Result<(Work, Vec<(Destination, Suspension)>), ReadError> {
@@ -145,8 +155,9 @@ impl<D: Deliver> Dispatcher<D> {
 
     /// What the store remembers is no more than what we do.
     fn forget(&mut self) {
-        for destination in self.lines.take_forgotten() {
+        for destination in self.lines.take_opened() {
             self.keeper.keep(&destination, None);
+            self.tell(&destination, Some(Change::Opened));
         }
     }
 
@@ -186,6 +197,7 @@ impl<D: Deliver> Dispatcher<D> {
         tokio::select! {
             () = stopping.cancelled() => {}
             () = self.store.news_waiting() => {}
+            () = self.worker.custody.freed() => {}
             Some(first) = self.attempts.join_next_with_id() => ended.push(first),
             Some(first) = self.reads.join_next() => was_read = Some(first),
             Some(first) = self.taking.recv() => taking = Some(first),
@@ -223,11 +235,25 @@ impl<D: Deliver> Dispatcher<D> {
         for (destination, due) in news.more {
             self.lines.more(&destination, due, now);
         }
-        for destination in news.resumed {
-            let change = self.lines.resume(&destination, now);
-            self.keeper.keep(&destination, None); // whatever is still to be written of it
-            self.tell(&destination, change);
+        for (destination, suspension) in news.suspensions {
+            // whatever is still to be written of it must not come behind
+            self.keeper.keep(&destination, suspension.clone());
+            match suspension {
+                Some(suspension) => {
+                    self.lines.suspend(&destination, suspension, now);
+                    self.suspended.insert(destination); // told by the operator's hand
+                    self.count_suspended();
+                }
+                None => {
+                    let change = self.lines.resume(&destination, now);
+                    self.tell(&destination, change);
+                }
+            }
         }
+        for item in self.worker.custody.take_freed() {
+            self.lines.put_back(item, now);
+        }
+        self.forget();
     }
 
     fn attempt_ended(&mut self, joined: Joined, now: UnixMillis) {
@@ -245,10 +271,15 @@ impl<D: Deliver> Dispatcher<D> {
         let no = self.numbers.remove(&id);
         if let Some(errand) = no.and_then(|no| self.errands.remove(&no)) {
             let jitter = Jitter(rand::random());
-            let Ended { ending, learned } = ended;
-            let change = self
-                .lines
-                .finish(&errand.claim, ending, &learned, now, jitter);
+            let Ended {
+                ending,
+                learned,
+                refused,
+            } = ended;
+            let mut claim = errand.claim.clone();
+            claim.nos.retain(|no| !refused.contains(no));
+            let change = self.lines.finish(&claim, ending, &learned, now, jitter);
+            self.come_again(&claim, refused, now);
             let destination = &errand.claim.destination;
             match &change {
                 Some(Change::Suspended(suspension)) => {
@@ -261,16 +292,51 @@ impl<D: Deliver> Dispatcher<D> {
         }
     }
 
-    fn tell(&self, destination: &Destination, change: Option<Change>) {
+    /// Who has them in hand will give them back, or has by now.
+    fn come_again(&mut self, claim: &Claim, refused: Vec<RecipientNo>, now: UnixMillis) {
+        for no in refused {
+            let item = DueItem {
+                destination: claim.destination.clone(),
+                due: claim.due,
+                id: claim.id,
+                no,
+            };
+            if !self.worker.custody.tell_when_free(item.clone()) {
+                self.lines.put_back(item, now);
+            }
+        }
+    }
+
+    fn tell(&mut self, destination: &Destination, change: Option<Change>) {
         match change {
-            Some(Change::Suspended(suspension)) => self.events.emit(QueueEvent::Suspended {
-                destination,
-                span: suspension.until.since((self.clock)()),
-                times: suspension.times,
-                trouble: &suspension.trouble,
-            }),
-            Some(Change::Opened) => self.events.emit(QueueEvent::Opened { destination }),
-            None => {}
+            Some(Change::Suspended(suspension)) => {
+                if let (SuspensionCause::Trouble { times, answer }, Some(until)) =
+                    (&suspension.cause, suspension.until)
+                {
+                    self.events.emit(QueueEvent::Suspended {
+                        destination,
+                        span: until.since((self.clock)()),
+                        times: *times,
+                        trouble: answer,
+                    });
+                }
+                self.suspended.insert(destination.clone());
+            }
+            Some(Change::Opened) => {
+                self.events.emit(QueueEvent::Opened { destination });
+                self.suspended.remove(destination);
+            }
+            None => return,
+        }
+        self.count_suspended();
+    }
+
+    fn count_suspended(&mut self) {
+        let destinations = self.suspended.len();
+        if self.told_suspended != Some(destinations) {
+            self.told_suspended = Some(destinations);
+            self.events
+                .emit(QueueEvent::SuspendedInAll { destinations });
         }
     }
 

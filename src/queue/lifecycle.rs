@@ -5,8 +5,9 @@ use std::time::Duration;
 
 use crate::mail::{
     Address, Answer, EnhancedCode, Message, Notify, Reason, Recipient, RecipientState, ReversePath,
-    UnixMillis,
+    UnixMillis, Waiting,
 };
+use crate::store::SuspensionCause;
 
 use super::Outcome;
 use super::backoff::{Jitter, RetryPolicy};
@@ -36,7 +37,12 @@ pub enum Verdict {
         /// Who is told.
         report: Report,
     },
-    /// Refused for good.
+    /// Stays as the operator left it while the attempt was under way, which is noted.
+    Noted {
+        /// What it gave.
+        answer: Answer,
+    },
+    /// Refused for good, or given up by the operator.
     Failed {
         /// Why.
         answer: Answer,
@@ -113,17 +119,26 @@ pub fn after_attempt(
 }
 
 /// The verdict about a recipient whose lifetime is over and who could not be attempted any more;
-/// `suspended` is the last trouble with its destination, if that was why.
+/// `suspended` is why its destination was, if that kept it from being attempted.
 #[must_use]
 pub fn overdue(
     message: &Message,
     rcpt: &Recipient,
-    suspended: Option<&Answer>,
+    suspended: Option<&SuspensionCause>,
     lifetime: Duration,
 ) -> Verdict {
     let last = rcpt.last_answer.as_ref().map(Last::OwnAttempt);
     Verdict::Expired {
-        answer: expired(last.or(suspended.map(Last::OfDestination)), lifetime),
+        answer: expired(last.or(suspended.map(Last::of_destination)), lifetime),
+        report: Report::of_failure(message, rcpt),
+    }
+}
+
+/// The verdict about a recipient that the operator gives up.
+#[must_use]
+pub fn given_up(message: &Message, rcpt: &Recipient) -> Verdict {
+    Verdict::Failed {
+        answer: bounced(rcpt.last_answer.as_ref()),
         report: Report::of_failure(message, rcpt),
     }
 }
@@ -177,6 +192,7 @@ impl Verdict {
         match self {
             Verdict::Delivered { answer, .. }
             | Verdict::Deferred { answer, .. }
+            | Verdict::Noted { answer }
             | Verdict::Failed { answer, .. }
             | Verdict::Expired { answer, .. } => Some(answer),
             Verdict::Waiting { .. } => None,
@@ -188,6 +204,7 @@ impl Verdict {
     pub fn report(&self) -> Option<&Report> {
         match self {
             Verdict::Delivered { report, .. } | Verdict::Deferred { report, .. } => report.as_ref(),
+            Verdict::Noted { .. } => None,
             Verdict::Waiting { report }
             | Verdict::Failed { report, .. }
             | Verdict::Expired { report, .. } => Some(report),
@@ -199,7 +216,10 @@ impl Verdict {
         match self {
             Verdict::Waiting { .. } => true,
             Verdict::Deferred { report, .. } => report.is_some(),
-            Verdict::Delivered { .. } | Verdict::Failed { .. } | Verdict::Expired { .. } => false,
+            Verdict::Delivered { .. }
+            | Verdict::Noted { .. }
+            | Verdict::Failed { .. }
+            | Verdict::Expired { .. } => false,
         }
     }
 
@@ -219,6 +239,7 @@ impl Verdict {
             Verdict::Delivered { .. } => RecipientState::Delivered,
             Verdict::Deferred { next, .. } => RecipientState::Deferred { due: *next },
             Verdict::Waiting { .. } => rcpt.state,
+            Verdict::Noted { .. } => noted(rcpt.state),
             Verdict::Failed { .. } => RecipientState::Failed,
             Verdict::Expired { .. } => RecipientState::Expired,
         };
@@ -239,12 +260,57 @@ impl Verdict {
     }
 }
 
+/// What is purged and was attempted is deferred, should it be brought back.
+fn noted(state: RecipientState) -> RecipientState {
+    match state {
+        RecipientState::Purged {
+            at,
+            was: Waiting::Queued { due },
+        } => RecipientState::Purged {
+            at,
+            was: Waiting::Deferred { due },
+        },
+        other => other,
+    }
+}
+
+/// What is told about a recipient that the operator gives up: nothing more exact than 5.0.0 is true
+/// of it (RFC 3463 3.1). The last reply is told in our words, since it does not say what became of
+/// the recipient.
+fn bounced(last: Option<&Answer>) -> Answer {
+    let detail = match last {
+        None => "given up by the operator of this relay; no attempt was made".to_owned(),
+        Some(last) => format!(
+            "given up by the operator of this relay; last attempt: {}",
+            last.words()
+        ),
+    };
+    Answer {
+        remote: last.and_then(|last| last.remote.clone()),
+        status: EnhancedCode::permanent(0, 0),
+        reason: Reason::Policy,
+        reply: None,
+        detail: detail.into(),
+    }
+}
+
 /// The last that is known to have gone wrong.
 #[derive(Clone, Copy)]
 enum Last<'a> {
     OwnAttempt(&'a Answer),
     /// With mail of others, for whose sake this one was not attempted.
     OfDestination(&'a Answer),
+    /// The operator suspended the destination. In whose words is not for senders.
+    Ordered,
+}
+
+impl<'a> Last<'a> {
+    fn of_destination(cause: &'a SuspensionCause) -> Last<'a> {
+        match cause {
+            SuspensionCause::Trouble { answer, .. } => Last::OfDestination(answer),
+            SuspensionCause::Order { .. } => Last::Ordered,
+        }
+    }
 }
 
 /// What is told about a recipient whose lifetime is over: 4.4.7 (RFC 3463 3.5), with what the last
@@ -265,6 +331,12 @@ fn expired(last: Option<Last<'_>>, lifetime: Duration) -> Answer {
                 detail.push_str(&last.detail);
             }
             Some(last)
+        }
+        Some(Last::Ordered) => {
+            detail.push_str(
+                "; no attempt was made, as the operator of this relay suspended deliveries to there",
+            );
+            None
         }
         Some(Last::OfDestination(last)) => {
             detail.push_str("; no attempt was made, as no host answered other mail");
@@ -320,6 +392,32 @@ mod tests {
             reply: Some(reply),
             detail: "".into(),
         }
+    }
+
+    #[test]
+    fn what_the_operator_gives_up_fails_with_a_report_and_the_last_reply() {
+        let check = |from: &str, last: Option<Answer>, want: &str, owed: Report| {
+            let message = samples::message(ARRIVAL, from);
+            let rcpt = Recipient {
+                last_answer: last,
+                ..rcpt(1)
+            };
+            let verdict = given_up(&message, &rcpt);
+            let answer = verdict.answer().expect("it says why");
+            assert_eq!(answer.status.to_string(), "5.0.0");
+            assert_eq!(&*answer.detail, want);
+            assert_eq!(verdict.report(), Some(&owed));
+            let after = verdict.apply(&rcpt, None, ARRIVAL);
+            assert_eq!(after.state, RecipientState::Failed);
+            assert_eq!(after.attempts, 1, "it was no attempt");
+        };
+        let sender = || Report::OwedTo(samples::address("s@src.test"));
+        let by = "given up by the operator of this relay";
+        let none = format!("{by}; no attempt was made");
+        check("s@src.test", None, &none, sender());
+        check("", None, &none, Report::OwedToNobody);
+        let last = format!("{by}; last attempt: 451 words");
+        check("s@src.test", Some(answer(451)), &last, sender());
     }
 
     fn rcpt(attempts: u32) -> Recipient {
@@ -520,13 +618,21 @@ mod tests {
             verdict.answer().expect("it has one").words(),
             "not delivered within 1000s (SMTP_MESSAGE_LIFETIME); no attempt was made"
         );
-        let trouble = samples::trouble();
+        let trouble = SuspensionCause::Trouble {
+            times: 1,
+            answer: samples::trouble(),
+        };
         let verdict = overdue(&message, &rcpt(0), Some(&trouble), RETRY.lifetime);
         let words = "not delivered within 1000s (SMTP_MESSAGE_LIFETIME); no attempt was made, \
                      as no host answered other mail: connection refused";
         let answer = verdict.answer().expect("it has one");
         assert_eq!(answer.words(), words);
         assert_eq!(answer.reason, Reason::Connect);
+        let ordered = samples::ordered_until(None).cause;
+        let verdict = overdue(&message, &rcpt(0), Some(&ordered), RETRY.lifetime);
+        let words = "not delivered within 1000s (SMTP_MESSAGE_LIFETIME); no attempt was made, \
+                     as the operator of this relay suspended deliveries to there";
+        assert_eq!(verdict.answer().expect("it has one").words(), words);
     }
 
     #[test]

@@ -171,7 +171,14 @@ impl Line {
         Some((first, nos))
     }
 
-    /// A claim ended.
+    /// What a claim could not have, since it was in other hands, is free.
+    pub(super) fn put_back(&mut self, item: Waiting, bounds: &Bounds) {
+        if self.out.remove(&item) {
+            self.add(item, bounds);
+        }
+    }
+
+    /// A claim ended. Items of it that are in other hands stay out, see [`Line::put_back`].
     pub(super) fn finish(
         &mut self,
         items: impl ExactSizeIterator<Item = Waiting>,

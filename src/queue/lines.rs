@@ -76,8 +76,9 @@ pub(super) struct Lines {
     rules: Rules,
     lines: HashMap<Destination, Entry>,
     remembered: Remembered,
-    /// Suspended destinations that are remembered no more.
-    forgotten: Vec<Destination>,
+    /// Destinations whose suspension is over without an answer: the operator's at its end, others when
+    /// they are remembered no more.
+    opened: Vec<Destination>,
     turns: Turns,
     seeking: Seeking,
     next_turn: u64,
@@ -109,7 +110,7 @@ impl Lines {
             remembered: Remembered::new(rules.bounds.remembered),
             rules,
             lines: HashMap::new(),
-            forgotten: Vec::new(),
+            opened: Vec::new(),
             turns: Turns::default(),
             seeking: Seeking::default(),
             next_turn: 0,
@@ -144,7 +145,7 @@ impl Lines {
         self.settle(destination, now);
     }
 
-    /// The store knows that this destination is suspended.
+    /// The store knows that this destination is suspended, or the operator says so.
     pub(super) fn suspend(
         &mut self,
         destination: &Destination,
@@ -165,9 +166,24 @@ impl Lines {
         change
     }
 
-    /// Takes the suspended destinations without mail that are remembered no more.
-    pub(super) fn take_forgotten(&mut self) -> Vec<Destination> {
-        std::mem::take(&mut self.forgotten)
+    /// Takes the destinations whose suspension is over without an answer.
+    pub(super) fn take_opened(&mut self) -> Vec<Destination> {
+        std::mem::take(&mut self.opened)
+    }
+
+    /// One recipient of a claim was in other hands, and is not any more. Not to be said of one that
+    /// was attempted or given back.
+    pub(super) fn put_back(&mut self, item: DueItem, now: UnixMillis) {
+        let waiting = Waiting {
+            due: item.due,
+            id: item.id,
+            no: item.no,
+        };
+        let bounds = self.rules.bounds;
+        self.entry(&item.destination, Level::BACKLOG)
+            .line
+            .put_back(waiting, &bounds);
+        self.settle(&item.destination, now);
     }
 
     /// What to do next; ask until there is nothing.
@@ -247,7 +263,8 @@ impl Lines {
         }
     }
 
-    /// An attempt ended. What the store told before must have been added before, or recipients
+    /// An attempt ended, of those recipients of the claim that were not in other hands: of others
+    /// nothing is said here, see [`Lines::put_back`]. What the store told before must have been added before, or recipients
     /// might be handed out again that are over.
     pub(super) fn finish(
         &mut self,
@@ -376,8 +393,20 @@ impl Lines {
         let Some(entry) = self.lines.get_mut(destination) else {
             return;
         };
+        if let Some(Some(until)) = entry.standing.ordered_until()
+            && until <= now
+        {
+            entry.standing.resume();
+            self.opened.push(destination.clone());
+        }
         let running = entry.line.running();
+        let ordered_until = entry.standing.ordered_until();
         let place = match entry.line.front(now, &bounds) {
+            // until then nothing else matters
+            _ if ordered_until.is_some() => {
+                let until = ordered_until.flatten();
+                until.map_or(Place::Nowhere, Place::Sleeping)
+            }
             Front::Nothing => Place::Nowhere,
             Front::At(at) => Place::Sleeping(at),
             Front::Claim | Front::Read(_)
@@ -406,7 +435,8 @@ impl Lines {
             entry.turn = None;
         }
         let left = std::mem::replace(&mut entry.place, place);
-        let over = entry.line.is_empty();
+        // what the operator suspended is not forgotten for others
+        let over = entry.line.is_empty() && ordered_until.is_none();
         self.turns.shift(destination, left, place);
         if over
             && let Some(entry) = self.lines.remove(destination)
@@ -414,7 +444,7 @@ impl Lines {
             && let Some((forgotten, standing)) = self.remembered.put(destination, entry.standing)
             && standing.is_suspended()
         {
-            self.forgotten.push(forgotten);
+            self.opened.push(forgotten);
         }
     }
 }

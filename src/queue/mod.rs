@@ -3,6 +3,7 @@
 //! Promises: decisions (`lifecycle`, `backoff`, `admission`) are pure; a verdict and the report it
 //! calls for go to the store in one commit; one destination is never felt by another.
 
+mod action;
 mod admission;
 mod backoff;
 mod bounds;
@@ -16,6 +17,9 @@ mod keeper;
 mod lifecycle;
 mod line;
 mod lines;
+mod operator;
+mod overtaken;
+mod pace;
 mod patience;
 mod recorder;
 mod releaser;
@@ -32,13 +36,16 @@ mod token_bucket;
 mod turns;
 mod worker;
 
+pub use action::Action;
 pub use admission::admit;
 pub use backoff::{Jitter, RetryPolicy};
 pub use contact::Contact;
-pub use lifecycle::{Report, Verdict, after_attempt, delayed, overdue};
+pub use lifecycle::{Report, Verdict, after_attempt, delayed, given_up, overdue};
+pub use operator::{Applied, Operator, SuspendError};
+pub use pace::Pace;
 
 use std::future::Future;
-use std::sync::{Arc, Mutex};
+use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::task::JoinSet;
@@ -58,9 +65,7 @@ use custody::Custody;
 use delays::Delays;
 use dispatcher::Dispatcher;
 use lines::Rules;
-use recorder::Recorder;
 use releaser::Releaser;
-use report_bound::ReportBound;
 use suspension::SuspensionPolicy;
 use sweeper::{Expiry, Sweeper};
 use worker::Worker;
@@ -69,7 +74,8 @@ use worker::Worker;
 const SWEEP_PERIOD_MAX: Duration = Duration::from_secs(60);
 /// See [`SWEEP_PERIOD_MAX`].
 const SWEEP_PERIOD_MIN: Duration = Duration::from_secs(1);
-/// A warning of a delay is given so soon, in parts of the delay.
+/// A warning of a delay is given so soon, in parts of the delay; and space is reclaimed so soon, in
+/// parts of the undo window.
 const DELAY_PRECISION: u32 = 8;
 
 /// Recipients of one message and one destination, to be attempted together.
@@ -130,6 +136,7 @@ pub struct Queue<D> {
     dispatcher: Option<Dispatcher<D>>,
     releaser: Option<Releaser>,
     sweeper: Sweeper,
+    operator: Operator,
 }
 
 impl<D: Deliver> Queue<D> {
@@ -159,15 +166,15 @@ impl<D: Deliver> Queue<D> {
         };
         let period = sweep_period(queue);
         let custody = Custody::default();
-        let recorder = Arc::new(Recorder {
-            store: store.clone(),
-            events: events.clone(),
-            clock: clock.clone(),
-            hostname: config.hostname.clone(),
-            signs: !config.dkim.is_empty(),
-            lifetime: queue.lifetime,
-            bound: Mutex::new(ReportBound::new(queue.max_reports_per_hour)),
-        });
+        let recorder = operator::recorder(config, &store, &events, &clock);
+        let operator = Operator::new(
+            config,
+            store.clone(),
+            recorder.clone(),
+            custody.clone(),
+            events.clone(),
+            clock.clone(),
+        );
         let sweeper = Sweeper {
             store: store.clone(),
             recorder: recorder.clone(),
@@ -176,6 +183,7 @@ impl<D: Deliver> Queue<D> {
             clock: clock.clone(),
             period,
             retention: queue.retention,
+            undo_window: queue.undo_window,
             expiry: delivers.then(|| Expiry::new(queue.lifetime, clock())),
             delays: queue
                 .delay_warning
@@ -234,7 +242,14 @@ impl<D: Deliver> Queue<D> {
             dispatcher: delivers.then(|| Dispatcher::new(worker, rules)),
             releaser,
             sweeper,
+            operator,
         }
+    }
+
+    /// For the operator's orders, while it runs and before.
+    #[must_use]
+    pub fn operator(&self) -> Operator {
+        self.operator.clone()
     }
 
     /// Works until it is stopped, and until what runs then has ended.
@@ -264,7 +279,8 @@ fn sweep_period(queue: &QueueConfig) -> Duration {
     if queue.retention.is_zero() {
         return SWEEP_PERIOD_MIN;
     }
-    let precise = queue.delay_warning.map(|after| after / DELAY_PRECISION);
+    let spans = queue.delay_warning.into_iter().chain([queue.undo_window]);
+    let precise = spans.map(|span| span / DELAY_PRECISION).min();
     let period = precise.unwrap_or(SWEEP_PERIOD_MAX);
     period.clamp(SWEEP_PERIOD_MIN, SWEEP_PERIOD_MAX)
 }

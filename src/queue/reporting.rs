@@ -9,6 +9,7 @@ use crate::mail::{
 };
 use crate::message::{
     Fate, LineLengths, ReportFacts, ReportFrame, Reported, Returned, delivery_report,
+    our_message_id,
 };
 use crate::observe::ReportKind;
 use crate::store::{CommitError, FinishedBody, Intake, NewMessage, ReadError, Store};
@@ -44,14 +45,16 @@ impl<'a> OwedReport<'a> {
     /// sender who is not told is worse than one who is told less.
     pub(super) async fn about(
         original: &'a Message,
-        decided: &'a [Decided],
+        decided: impl Iterator<Item = &'a Decided>,
         store: &Store,
     ) -> Option<OwedReport<'a>> {
         let mut owed_to = None;
         let mut recipients = Vec::new();
         for Decided { after, verdict, .. } in decided {
             let fate = match verdict {
-                Verdict::Deferred { .. } | Verdict::Waiting { .. } => Fate::Delayed,
+                Verdict::Deferred { .. } | Verdict::Waiting { .. } | Verdict::Noted { .. } => {
+                    Fate::Delayed
+                }
                 Verdict::Delivered { .. } => Fate::Relayed,
                 Verdict::Failed { .. } => Fate::Failed,
                 Verdict::Expired { .. } => Fate::Expired,
@@ -168,6 +171,7 @@ impl<'a> OwedReport<'a> {
             client: Client::Local,
             added_header: [].into(), // its header section is in its body, whole
             body: facts,
+            message_id: Some(our_message_id(id, hostname)),
             report_of: Some(self.original.id),
         };
         Ok(NewMessage {

@@ -4,6 +4,7 @@ use crate::mail::{
     Address, Answer, BodyFacts, BodyKind, Client, EnhancedCode, Envelope, Message, QueueId, Reason,
     ReversePath, Spelling, UnixMillis,
 };
+use crate::store::{Suspension, SuspensionCause};
 
 pub(super) fn address(text: &str) -> Address {
     Address::parse(text.as_bytes(), Spelling::Utf8).expect("a well-formed address")
@@ -31,7 +32,20 @@ pub(super) fn message(arrival: UnixMillis, from: &str) -> Message {
             has_8bit: false,
             ends_in_line_end: true,
         },
+        message_id: None,
         report_of: None,
+    }
+}
+
+/// What an operator orders.
+pub(super) fn ordered_until(until: Option<UnixMillis>) -> Suspension {
+    Suspension {
+        since: UnixMillis(1_000),
+        until,
+        cause: SuspensionCause::Order {
+            by: "ann".into(),
+            reason: "their disk is full".into(),
+        },
     }
 }
 

@@ -61,10 +61,19 @@ impl Standing {
         }
     }
 
-    /// It is suspended; so says the store.
+    /// It is suspended; so says the store, or the operator.
     pub(super) fn suspend(&mut self, suspension: Suspension) {
+        // what the operator orders says nothing about hosts, but they are asked one by one afterwards
+        self.rank = Rank::Unproven(match suspension.is_ordered() {
+            true => Level::BACKLOG,
+            false => Level::LAST,
+        });
         self.misses = Misses::suspended(suspension);
-        self.rank = Rank::Unproven(Level::LAST);
+    }
+
+    /// Until when the operator suspended it, in force or just over; `Some(None)`: for good.
+    pub(super) fn ordered_until(&self) -> Option<Option<UnixMillis>> {
+        self.misses.order().map(|order| order.until)
     }
 
     /// In which share it is attempted.
@@ -115,7 +124,7 @@ impl Standing {
             Learned::Answered => {
                 self.rank = Rank::Proven;
                 self.concurrency.answered(limit);
-                self.misses.clear().then_some(Change::Opened)
+                self.misses.answered().then_some(Change::Opened)
             }
             Learned::Missed(trouble) => {
                 // one miss among answers does not send it behind those that never answered

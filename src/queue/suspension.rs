@@ -6,7 +6,7 @@
 //! 4yz or 5yz to MAIL or RCPT is an answer, and so is everything that is final.
 
 use crate::mail::{Answer, UnixMillis};
-use crate::store::Suspension;
+use crate::store::{Suspension, SuspensionCause};
 
 use super::backoff::{Jitter, RetryPolicy};
 
@@ -44,7 +44,11 @@ impl Misses {
     /// As the store remembers it.
     pub(super) fn suspended(suspension: Suspension) -> Misses {
         Misses {
-            in_a_row: MISSES_MAX,
+            // what the operator orders says nothing about hosts
+            in_a_row: match &suspension.cause {
+                SuspensionCause::Trouble { .. } => MISSES_MAX,
+                SuspensionCause::Order { .. } => 0,
+            },
             suspension: Some(Box::new(suspension)),
         }
     }
@@ -59,10 +63,18 @@ impl Misses {
         self.suspension.is_some()
     }
 
-    /// When it may be probed, if not at `now`.
+    /// What the operator ordered, in force or just over.
+    pub(super) fn order(&self) -> Option<&Suspension> {
+        self.suspension
+            .as_deref()
+            .filter(|order| order.is_ordered())
+    }
+
+    /// When it may be probed, if not at `now`. Without an end, that is at the end of time.
     pub(super) fn waits_until(&self, now: UnixMillis) -> Option<UnixMillis> {
-        let until = self.suspension.as_ref()?.until;
-        (until > now).then_some(until)
+        let suspension = self.suspension.as_ref()?;
+        let until = suspension.until.unwrap_or(UnixMillis(u64::MAX));
+        suspension.holds_at(now).then_some(until)
     }
 
     /// An attempt that ended at `now` was a miss. Answers with a suspension if one begins. Attempts
@@ -81,19 +93,37 @@ impl Misses {
         if self.in_a_row < MISSES_MAX {
             return None;
         }
-        let before = self.suspension.as_ref();
-        let times = before.map_or(1, |before| before.times.saturating_add(1));
+        let before = self.suspension.as_ref().map(|before| match before.cause {
+            SuspensionCause::Trouble { times, .. } => (before.since, times),
+            SuspensionCause::Order { .. } => (now, 0),
+        });
+        let (since, times) = before.unwrap_or((now, 0));
+        let times = times.saturating_add(1);
         let suspension = Suspension {
-            since: before.map_or(now, |before| before.since),
-            until: policy.until(times, now, jitter),
-            times,
-            trouble: trouble.clone(),
+            since,
+            until: Some(policy.until(times, now, jitter)),
+            cause: SuspensionCause::Trouble {
+                times,
+                answer: trouble.clone(),
+            },
         };
         self.suspension = Some(Box::new(suspension.clone()));
         Some(suspension)
     }
 
-    /// It answered, or somebody says that it will. Whether it had been suspended.
+    /// It answered. Whether it had been suspended and is not any more: what the operator ordered is
+    /// not lifted by attempts that were under way.
+    pub(super) fn answered(&mut self) -> bool {
+        match self.order() {
+            None => self.clear(),
+            Some(_) => {
+                self.in_a_row = 0;
+                false
+            }
+        }
+    }
+
+    /// Somebody says that it will answer. Whether it had been suspended.
     pub(super) fn clear(&mut self) -> bool {
         let was = self.is_suspended();
         *self = Misses::default();
@@ -126,7 +156,8 @@ mod tests {
         let mut misses = Misses::default();
         let spans = seconds.iter().map(|&second| {
             let begun = missed_at(&mut misses, second);
-            begun.map_or(0, |begun| begun.until.0 / 1_000 - second)
+            let until = begun.map(|begun| begun.until.expect("trouble has an end"));
+            until.map_or(0, |until| until.0 / 1_000 - second)
         });
         assert_eq!(spans.collect::<Vec<_>>(), want, "{seconds:?}");
     }
@@ -155,7 +186,7 @@ mod tests {
             assert_eq!(missed_at(&mut misses, second), None);
         }
         let begun = missed_at(&mut misses, 4).expect("the third in a row");
-        assert_eq!((begun.times, begun.since), (1, UnixMillis(4_000)));
+        assert_eq!((times(&begun), begun.since), (1, UnixMillis(4_000)));
         assert!(misses.is_suspended() && misses.clear());
         assert_eq!(misses.waits_until(UnixMillis(4_001)), None);
     }
@@ -172,7 +203,33 @@ mod tests {
             Some(UnixMillis(62_000))
         );
         let again = missed_at(&mut misses, 100).expect("the probe missed");
-        assert_eq!((again.times, again.since), (2, UnixMillis(2_000)));
+        assert_eq!((times(&again), again.since), (2, UnixMillis(2_000)));
+    }
+
+    fn times(suspension: &Suspension) -> u32 {
+        match suspension.cause {
+            SuspensionCause::Trouble { times, .. } => times,
+            SuspensionCause::Order { .. } => 0,
+        }
+    }
+
+    #[test]
+    fn what_the_operator_ordered_is_neither_lifted_nor_lengthened_by_attempts() {
+        for (until, waits) in [
+            (Some(UnixMillis(9_000)), UnixMillis(9_000)),
+            (None, UnixMillis(u64::MAX)),
+        ] {
+            let mut misses = Misses::suspended(samples::ordered_until(until));
+            let now = UnixMillis(8_999);
+            assert_eq!(misses.waits_until(now), Some(waits));
+            assert!(!misses.answered() && misses.is_suspended());
+            for _ in 0..5 {
+                assert_eq!(missed_at(&mut misses, 8), None);
+            }
+            assert_eq!(misses.waits_until(now), Some(waits));
+            assert!(misses.are_none());
+            assert!(misses.clear() && !misses.is_suspended());
+        }
     }
 
     #[test]

@@ -8,14 +8,14 @@ use std::time::{Duration, Instant};
 use tokio_util::sync::CancellationToken;
 
 use crate::mail::limits::SWEEP_MESSAGES_MAX;
-use crate::mail::{Answer, Destination, QueueId, RecipientNo, UnixMillis};
+use crate::mail::{Destination, QueueId, RecipientNo, UnixMillis};
 use crate::observe::{Events, MailEvent, ProcessEvent};
-use crate::store::{Loaded, Store};
+use crate::store::{Loaded, Store, SuspensionCause};
 
 use super::custody::Custody;
 use super::decided::Decided;
 use super::delays::Delays;
-use super::recorder::{Recorder, Unrecorded};
+use super::recorder::{How, InTrouble, Recorder};
 use super::{Clock, Stop, overdue};
 
 /// Bodies that are moved to files in one step.
@@ -38,6 +38,9 @@ pub(super) struct Sweeper {
     pub(super) period: Duration,
     /// How long messages are kept after their last recipient became final.
     pub(super) retention: Duration,
+    /// How long what was purged can be brought back.
+    #[expect(dead_code, reason = "the store's removal does not take it yet")]
+    pub(super) undo_window: Duration,
     /// When recipients expire; `None`: not at all, since nothing is attempted.
     pub(super) expiry: Option<Expiry>,
     /// Warnings; `None`: none are given.
@@ -171,37 +174,45 @@ impl Sweeper {
             let verdict = overdue(&message, &before, trouble.as_ref(), lifetime);
             decided.push(Decided::new(before, verdict, None, now));
         }
-        let made = match self.recorder.record(&message, &decided).await {
-            Ok(made) => made,
-            Err(Unrecorded) => return,
+        let recorded = self.recorder.record(&message, decided, InTrouble::Insist);
+        let Ok(recorded) = recorded.await else {
+            return; // the store is closed
         };
-        for (decided, _) in decided.iter().zip(&made).filter(|(_, made)| **made) {
+        for one in recorded.iter().filter(|one| one.how != How::Void) {
             self.events.emit(MailEvent::Expired {
                 id,
-                recipient: &decided.after,
+                recipient: &one.decided.after,
             });
         }
     }
 
     /// Why there was no attempt, if that was for a suspension.
-    async fn trouble_with(&self, destination: &Destination) -> Option<Answer> {
+    async fn trouble_with(&self, destination: &Destination) -> Option<SuspensionCause> {
         let suspension = self.store.suspension(destination).await;
         // if it can't be read, the report says a little less
-        suspension.ok().flatten().map(|found| found.trouble)
+        suspension.ok().flatten().map(|found| found.cause)
     }
 
     /// Removes what was kept long enough. Without rests: it must keep up with what comes in.
     async fn remove(&self, stopping: &CancellationToken) {
         while !stopping.is_cancelled() {
-            let until = (self.clock)().before(self.retention);
-            let removed = match self.store.remove_over(until, SWEEP_MESSAGES_MAX).await {
+            let keeping = Keeping {
+                retention: self.retention,
+                undo_window: self.undo_window,
+            };
+            let now = (self.clock)();
+            let removed = self
+                .store
+                .remove_over(now, keeping, SWEEP_MESSAGES_MAX)
+                .await;
+            let RemovedPage { ids, more } = match removed {
                 Ok(removed) => removed,
                 Err(error) => return self.trouble("messages that are over stay", &error),
             };
-            for &id in &removed {
+            for id in ids {
                 self.events.emit(MailEvent::Removed { id });
             }
-            if removed.len() < SWEEP_MESSAGES_MAX {
+            if !more {
                 return;
             }
         }

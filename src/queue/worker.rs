@@ -9,18 +9,24 @@ use futures_util::FutureExt as _;
 
 use tokio_util::sync::CancellationToken;
 
-use crate::mail::{Answer, EnhancedCode, Message, Reason, Recipient, RecipientNo, UnixMillis};
-use crate::observe::{Events, MailEvent, ProcessEvent, QueueEvent};
-use crate::store::{Loaded, ReadError, Store};
+use crate::mail::{
+    Answer, EnhancedCode, Message, QueueId, Reason, Recipient, RecipientNo, RecipientState,
+    UnixMillis,
+};
+use crate::observe::{Events, MailEvent, ProcessEvent, QueueEvent, SeenByThen};
+use crate::store::{Loaded, Note, ReadError, Store};
 
-use super::custody::Custody;
+use super::custody::{Custody, InHand};
 use super::decided::Decided;
 use super::line::Ending;
 use super::lines::Claim;
-use super::recorder::{Recorder, Unrecorded};
+use super::operator::bounced;
+use super::overtaken::seen;
+use super::recorder::{How, InTrouble, Recorded, Recorder};
 use super::standing::Learned;
 use super::{
-    Assignment, Clock, Contact, Deliver, Jitter, Outcome, Outcomes, RetryPolicy, after_attempt,
+    Action, Assignment, Clock, Contact, Deliver, Jitter, Outcome, Outcomes, RetryPolicy,
+    after_attempt,
 };
 
 /// What an attempt needs. One for all of them.
@@ -48,6 +54,8 @@ pub(super) struct Errand {
 pub(super) struct Ended {
     pub(super) ending: Ending,
     pub(super) learned: Learned,
+    /// Recipients of the claim that were in other hands.
+    pub(super) refused: Vec<RecipientNo>,
 }
 
 impl Ended {
@@ -56,26 +64,49 @@ impl Ended {
         Ended {
             ending,
             learned: Learned::Nothing,
+            refused: Vec::new(),
         }
     }
 }
 
 impl<D: Deliver> Worker<D> {
-    /// Attempts a claim and records what came of it.
+    /// Attempts a claim and records what came of it. Recipients that somebody has in hand are left
+    /// out, and said in the end.
     ///
     /// If the future is dropped, the claim is given back by that; the remote may have the message.
     pub(super) async fn attempt(&self, errand: &Errand) -> Ended {
-        let claim = &errand.claim;
-        let Some(_in_hand) = self.custody.share(claim.id) else {
-            return Ended::by(Ending::GivenBack); // the sweeper is about to end it
+        let Claim { id, nos, .. } = &errand.claim;
+        let Some(in_hand) = self.custody.for_attempt(*id, nos) else {
+            return Ended {
+                refused: nos.clone(),
+                ..Ended::by(Ending::Done)
+            };
         };
-        let assignment = match self.load(errand).await {
+        let refused = nos.iter().filter(|no| !in_hand.nos().contains(no));
+        let refused = refused.copied().collect();
+        let mut under_way = UnderWay {
+            events: &self.events,
+            id: *id,
+            recipients: Vec::new(),
+            in_hand,
+        };
+        let ended = self.attempt_those(errand, &mut under_way).await;
+        self.bounce_what_was_ordered(*id, &mut under_way.in_hand)
+            .await;
+        Ended { refused, ..ended }
+    }
+
+    /// The recipients in hand.
+    async fn attempt_those(&self, errand: &Errand, under_way: &mut UnderWay<'_>) -> Ended {
+        let assignment = match self.load(errand, under_way.in_hand.nos()).await {
             Ok(Some(assignment)) => assignment,
             Ok(None) => return Ended::by(Ending::Done),
             Err(ending) => return Ended::by(ending),
         };
+        under_way.recipients.clone_from(&assignment.recipients);
         let began = Instant::now();
         let Some(outcomes) = self.deliver_unless_put_off(&assignment, errand).await else {
+            under_way.recipients.clear();
             return Ended::by(Ending::PutOff);
         };
         let took = began.elapsed();
@@ -95,15 +126,45 @@ impl<D: Deliver> Worker<D> {
             Decided::new(before, verdict, Some(now), now)
         };
         let decided: Vec<Decided> = recipients.into_iter().map(decide).collect();
-        match self.recorder.record(&message, &decided).await {
-            Ok(made) => {
-                self.tell(&message, &decided, &made, took, now);
+        let given: Vec<Option<SeenByThen>> = decided.iter().map(|d| seen(&d.verdict)).collect();
+        under_way.recipients.clear(); // what they gave is known
+        let recorded = self.recorder.record(&message, decided, InTrouble::Insist);
+        match recorded.await {
+            Ok(recorded) => {
+                for (recorded, given) in recorded.iter().zip(given) {
+                    self.tell(&message, recorded, took, now);
+                    self.tell_if_overtaken(message.id, recorded, given, &under_way.in_hand);
+                }
                 Ended {
-                    ending: Ending::Done,
                     learned,
+                    ..Ended::by(Ending::Done)
                 }
             }
-            Err(Unrecorded) => Ended::by(Ending::GivenBack),
+            Err(_closed) => Ended::by(Ending::GivenBack),
+        }
+    }
+
+    /// What the operator wanted bounced while it was attempted, if it is still there. Then they are
+    /// given back.
+    async fn bounce_what_was_ordered(&self, id: QueueId, in_hand: &mut InHand) {
+        loop {
+            let wanted = in_hand.give_back_unless_bounced();
+            if wanted.is_empty() {
+                return;
+            }
+            let Ok(Some(loaded)) = self.store.entry(id).await else {
+                continue; // removed, or told by the store: it is held until another order
+            };
+            let decide = |(no, note): (RecipientNo, Arc<Note>)| {
+                let rcpt = loaded.recipients.iter().find(|rcpt| rcpt.no == no)?;
+                bounced(&loaded.message, rcpt, note, (self.clock)())
+            };
+            let decided: Vec<Decided> = wanted.into_iter().filter_map(decide).collect();
+            // If the store was closed they are held, and the operator can order it again.
+            let recorded = self
+                .recorder
+                .record(&loaded.message, decided, InTrouble::Insist);
+            let _ = recorded.await;
         }
     }
 
@@ -126,9 +187,13 @@ impl<D: Deliver> Worker<D> {
 
     /// What there is to do for a claim. Those that are over, or due at another time by now, are left
     /// out: a claim may be made of what was read a moment too early.
-    async fn load(&self, errand: &Errand) -> Result<Option<Assignment>, Ending> {
+    async fn load(
+        &self,
+        errand: &Errand,
+        nos: &[RecipientNo],
+    ) -> Result<Option<Assignment>, Ending> {
         let claim = &errand.claim;
-        let loaded = match self.store.load(claim.id, &claim.nos).await {
+        let loaded = match self.store.load(claim.id, nos).await {
             Ok(loaded) => loaded,
             Err(ReadError::Damaged(_)) => return Err(Ending::SetAside), // told by the store
             Err(ReadError::Failed(error)) => {
@@ -170,29 +235,79 @@ impl<D: Deliver> Worker<D> {
         }
     }
 
-    fn tell(
+    fn tell(&self, message: &Message, recorded: &Recorded, took: Duration, now: UnixMillis) {
+        let Recorded { decided, how } = recorded;
+        let Some(answer) = decided.verdict.answer().filter(|_| *how != How::Void) else {
+            return;
+        };
+        self.events.emit(MailEvent::Attempted {
+            id: message.id,
+            before: &decided.before,
+            after: &decided.after,
+            answer,
+            took,
+            arrival: message.arrival,
+            now,
+        });
+    }
+
+    /// An attempt whose recipient is gone is told as well, as far as a host took it.
+    fn tell_if_overtaken(
         &self,
-        message: &Message,
-        decided: &[Decided],
-        made: &[bool],
-        took: Duration,
-        now: UnixMillis,
+        id: QueueId,
+        recorded: &Recorded,
+        given: Option<SeenByThen>,
+        in_hand: &InHand,
     ) {
-        for (decided, _) in decided.iter().zip(made).filter(|(_, made)| **made) {
-            let Some(answer) = decided.verdict.answer() else {
-                continue; // no verdict of an attempt is without one
-            };
-            self.events.emit(MailEvent::Attempted {
-                id: message.id,
-                before: &decided.before,
-                after: &decided.after,
-                answer,
-                took,
-                arrival: message.arrival,
-                now,
+        let Recorded { decided, how } = recorded;
+        if let (Some(seen), How::Overtaken | How::Void) = (given, how) {
+            let action = in_hand.ordered(decided.before.no);
+            self.events.emit(MailEvent::Overtaken {
+                id,
+                recipient: &decided.after,
+                action: action.map_or_else(|| order_in(&decided.before), Action::as_str),
+                seen,
             });
         }
     }
+}
+
+/// Attempts whose outcome is not known yet: if they are broken off, what the operator ordered
+/// meanwhile stands, and that is told.
+struct UnderWay<'a> {
+    events: &'a Events,
+    id: QueueId,
+    recipients: Vec<Recipient>,
+    in_hand: InHand,
+}
+
+impl Drop for UnderWay<'_> {
+    fn drop(&mut self) {
+        for rcpt in &self.recipients {
+            if let Some(action) = self.in_hand.ordered(rcpt.no) {
+                self.events.emit(MailEvent::Overtaken {
+                    id: self.id,
+                    recipient: rcpt,
+                    action: action.as_str(),
+                    seen: SeenByThen::Unknown,
+                });
+            }
+        }
+    }
+}
+
+/// What was ordered about a recipient, by what it has become.
+fn order_in(rcpt: &Recipient) -> &'static str {
+    let action = match rcpt.state {
+        RecipientState::Held { .. } => Action::Hold,
+        RecipientState::Purged { .. } => Action::Purge,
+        RecipientState::Failed => Action::Bounce,
+        RecipientState::Queued { .. }
+        | RecipientState::Deferred { .. }
+        | RecipientState::Delivered
+        | RecipientState::Expired => Action::Retry,
+    };
+    action.as_str()
 }
 
 /// What is final is an answer, whoever gave it: the next message will get the same at once. What is

@@ -15,18 +15,18 @@ use tokio::sync::mpsc::error::TryRecvError;
 use tokio::sync::{mpsc, oneshot};
 
 use crate::mail::limits::{COMMIT_GROUP_BYTES_MAX, COMMIT_GROUP_MAX};
-use crate::mail::{Destination, QueueId, UnixMillis};
-use crate::observe::{Events, ProcessEvent, wall_clock};
+use crate::mail::{Destination, QueueId};
+use crate::observe::{Events, ProcessEvent, QueueEvent, wall_clock};
 
 use super::body_files::{BodyFiles, FileGuard};
+use super::closing::{Removed, Sweep};
 use super::counters::Counters;
 use super::engine::{Engine, Trees};
 use super::group::{Changed, Group, Prepared};
 use super::health::Health;
 use super::news::NewsBoard;
-use super::record::{self, CleanStop};
 use super::suspension::Kept;
-use super::{CommitError, DestinationOf, RecipientChange, disk_error_of_sled, key};
+use super::{CommitError, DestinationOf, RecipientChange, Suspension, disk_error_of_sled, key};
 
 /// Pause between attempts to open the database again.
 const REOPEN_PAUSE: Duration = Duration::from_millis(500);
@@ -42,20 +42,15 @@ const FLUSH_STALL: Duration = Duration::from_secs(120);
 pub(super) enum Work {
     Accept(Box<Prepared>, Done<()>),
     Record(Vec<RecipientChange>, Vec<Prepared>, Done<Vec<bool>>),
-    /// Remove messages that were over before a time, at most so many.
-    RemoveOver(UnixMillis, usize, Done<Removed>),
+    /// Remove messages that were kept long enough.
+    RemoveOver(Sweep, Done<Removed>),
     MoveToFiles(Vec<(QueueId, FileGuard)>, Done<usize>),
     KeepSuspensions(Vec<Kept>, Done<()>),
+    /// The operator suspends a destination.
+    Suspend(Destination, Suspension, Done<()>),
     /// Lift a suspension; whether there was one.
     Resume(Destination, Done<bool>),
     Close(Done<()>),
-}
-
-/// What [`Work::RemoveOver`] took out, and the files that are left for its caller to remove.
-#[derive(Default)]
-pub(super) struct Removed {
-    pub ids: Vec<QueueId>,
-    pub files: Vec<String>,
 }
 
 pub(super) type Done<T> = oneshot::Sender<Result<T, CommitError>>;
@@ -68,10 +63,10 @@ impl Work {
                 changes.len() + reports.len(),
                 reports.iter().map(Prepared::weight).sum(),
             ),
-            Work::RemoveOver(_, limit, _) => (*limit, 0),
+            Work::RemoveOver(sweep, _) => (sweep.limit, 0),
             Work::MoveToFiles(moves, _) => (moves.len(), 0),
             Work::KeepSuspensions(kept, _) => (kept.len(), 0),
-            Work::Resume(..) => (1, 0),
+            Work::Suspend(..) | Work::Resume(..) => (1, 0),
             Work::Close(_) => (COMMIT_GROUP_MAX, 0), // nothing comes behind it
         }
     }
@@ -106,6 +101,7 @@ impl Gathered {
             Work::RemoveOver(..)
             | Work::MoveToFiles(..)
             | Work::KeepSuspensions(..)
+            | Work::Suspend(..)
             | Work::Resume(..)
             | Work::Close(_) => {}
         }
@@ -229,13 +225,15 @@ impl Committer {
                         trouble = Some(error);
                     }
                 }
+                let began = Instant::now();
                 match trouble {
-                    None => self.make_durable(&trees, &group),
+                    None => self.make_durable(&trees, &group).map(|()| began.elapsed()),
                     Some(error) => Err(disk_error_of_sled(&error)),
                 }
             });
         match result {
-            Ok(()) => {
+            Ok(took) => {
+                let messages = group.added.len();
                 group
                     .files
                     .into_iter()
@@ -243,15 +241,15 @@ impl Committer {
                     .for_each(FileGuard::keep);
                 self.counters.apply(&group.delta);
                 self.news.post(std::mem::take(&mut group.news));
-                self.news.post_resumed(std::mem::take(&mut group.resumed));
+                self.news
+                    .post_suspensions(std::mem::take(&mut group.ordered));
                 pending.into_iter().for_each(|one| one.tell(None));
+                self.events.emit(QueueEvent::Committed { messages, took });
             }
             Err(error) => {
                 self.health.failed(&error);
-                self.events.emit(ProcessEvent::Alarm {
-                    what: &format!("a commit failed, no mail is accepted: {error}"),
-                    todo: "make space or mend the disk below SMTP_QUEUE_PATH; the store is opened again by itself",
-                });
+                let told = error.to_string();
+                self.events.emit(QueueEvent::CommitFailed { error: &told });
                 let unconfirmed = std::mem::take(&mut group.added);
                 // The log may have these moves all the same; if not, the files are orphans.
                 group.files_moved.drain(..).for_each(FileGuard::keep);
@@ -277,31 +275,31 @@ impl Committer {
             Work::Record(changes, reports, done) => {
                 let mut made = Vec::with_capacity(changes.len());
                 let mut fresh = false;
+                let mut wholly = true;
+                if !reports.is_empty() {
+                    for change in &changes {
+                        wholly &= group.can_change(trees, change)?;
+                    }
+                }
                 for change in &changes {
+                    if !wholly {
+                        made.push(false);
+                        continue;
+                    }
                     let changed =
                         group.change(trees, change, &*self.destination_of, wall_clock())?;
                     fresh |= changed == Changed::Now;
                     made.push(changed != Changed::Not);
                 }
+                group.settle_closings(trees, wall_clock())?;
                 pending.push(Pending::Made(done, made));
                 // Reports came with the verdicts if these had been made before.
                 if fresh {
                     reports.into_iter().for_each(|report| group.add(report));
                 }
             }
-            Work::RemoveOver(until, limit, done) => {
-                let mut removed = Removed::default();
-                for entry in trees
-                    .closing
-                    .range(..key::closing(until, QueueId::first_of(UnixMillis(0))))
-                    .take(limit)
-                {
-                    let (key, _) = entry?;
-                    if let Some((_, id)) = key::parse_closing(&key) {
-                        removed.files.extend(group.remove(trees, id, Some(&key))?);
-                        removed.ids.push(id);
-                    }
-                }
+            Work::RemoveOver(sweep, done) => {
+                let removed = group.sweep(trees, &sweep)?;
                 pending.push(Pending::Removed(done, removed));
             }
             Work::MoveToFiles(moves, done) => {
@@ -313,6 +311,10 @@ impl Committer {
             }
             Work::KeepSuspensions(kept, done) => {
                 kept.iter().for_each(|one| group.keep_suspension(one));
+                pending.push(Pending::Unit(done));
+            }
+            Work::Suspend(destination, suspension, done) => {
+                group.suspend(destination, suspension);
                 pending.push(Pending::Unit(done));
             }
             Work::Resume(destination, done) => {
@@ -388,18 +390,8 @@ impl Committer {
             .engine
             .trees()
             .map_err(|error| CommitError::Failed(error.to_string()))?;
-        let counts = self.counters.get();
-        let stop = CleanStop {
-            at_ms: wall_clock().0,
-            routing_fingerprint: self.routing_fingerprint.clone(),
-            messages: counts.messages,
-            bytes: counts.bytes,
-            recipients: counts.recipients,
-        };
-        let done = trees
-            .meta
-            .insert("clean_stop", record::seal_clean_stop(&stop))
-            .and_then(|_| trees.db.flush().map(drop));
+        let tally = self.counters.tally();
+        let done = clean_stop::write(&trees, &tally, &self.routing_fingerprint, wall_clock());
         drop(trees);
         self.engine.close();
         done.map_err(|error| disk_error_of_sled(&error))

@@ -2,7 +2,7 @@
 //! transaction. Nothing of a group is visible before it is applied, so what the group itself has
 //! already changed is looked up here first.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 
 use sled::transaction::{ConflictableTransactionError, TransactionError};
 use sled::{Batch, Transactional as _};
@@ -12,12 +12,14 @@ use crate::mail::{
 };
 
 use super::body_files::FileGuard;
+use super::closing::Closings;
 use super::counters::Delta;
 use super::engine::Trees;
+use super::history::{HistoryEvent, Remembered};
 use super::intake::{FinishedBody, Octets};
 use super::record::{self, Place, StoredMessage};
 use super::suspension::Kept;
-use super::{DueItem, NewMessage, RecipientChange, key};
+use super::{DueItem, NewMessage, RecipientChange, Suspension, key};
 
 /// A message made ready for the committer by whoever brings it, so that encoding is not done on
 /// the committer's thread.
@@ -117,18 +119,24 @@ pub(super) fn due_item(
 /// Changes that will share one flush.
 #[derive(Default)]
 pub(super) struct Group {
-    messages: Batch,
-    bodies: Batch,
-    recipients: Batch,
+    pub(super) messages: Batch,
+    pub(super) bodies: Batch,
+    pub(super) recipients: Batch,
     due: Batch,
-    closing: Batch,
+    pub(super) closing: Batch,
     destinations: Batch,
+    pub(super) history: Batch,
+    pub(super) tombstones: Batch,
     /// Recipients as this group leaves them.
-    changed: HashMap<[u8; 20], Recipient>,
+    pub(super) changed: HashMap<[u8; 20], Recipient>,
+    /// Messages that this group takes out.
+    pub(super) gone: HashSet<QueueId>,
+    pub(super) closings: Closings,
+    pub(super) remembered: Remembered,
     pub delta: Delta,
     pub news: Vec<DueItem>,
-    /// Destinations whose suspension somebody lifts.
-    pub resumed: Vec<Destination>,
+    /// Destinations that somebody suspends, or whose suspension somebody lifts, in that order.
+    pub ordered: Vec<Kept>,
     /// Messages that this group adds.
     pub added: Vec<QueueId>,
     /// Files of messages that this group adds: durable already, but for the directories that they
@@ -152,7 +160,7 @@ impl Group {
         }
         for (key, record, state) in new.recipients {
             self.recipients.insert(&key, record);
-            self.delta.recipient_added(state.name());
+            self.delta.recipient_added(state.name(), new.id.made_at());
         }
         for item in new.due {
             self.due.insert(key::due(&item), &[]);
@@ -162,8 +170,24 @@ impl Group {
         self.added.push(new.id);
     }
 
+    /// Whether [`Group::change`] would find the recipient as it is taken to be, or changed in just
+    /// this way.
+    pub(super) fn can_change(
+        &self,
+        trees: &Trees,
+        change: &RecipientChange,
+    ) -> Result<bool, sled::Error> {
+        let RecipientChange {
+            id, before, after, ..
+        } = change;
+        let key = key::recipient(*id, before.no);
+        let current = self.recipient(trees, &key, before.no)?;
+        Ok(current.is_some_and(|current| current == *before || current == *after))
+    }
+
     /// Changes a recipient, if it is as `change.before` says. `Ok(true)` also if it had been
-    /// changed in just this way before (an answer that was lost).
+    /// changed in just this way before (an answer that was lost). [`Group::settle_closings`] comes
+    /// behind all changes of a verdict.
     ///
     /// # Panics
     /// If the change is none that a life allows: a bug of the caller.
@@ -175,7 +199,10 @@ impl Group {
         now: UnixMillis,
     ) -> Result<Changed, sled::Error> {
         let RecipientChange {
-            id, before, after, ..
+            id,
+            before,
+            after,
+            note,
         } = change;
         assert_eq!(
             (before.no, &before.address),
@@ -204,48 +231,16 @@ impl Group {
         }
         self.recipients
             .insert(&key, record::seal_recipient(&key, after));
-        self.delta.recipient_removed(before.state.name());
-        self.delta.recipient_added(after.state.name());
+        let arrived = id.made_at();
+        self.delta.recipient_removed(before.state.name(), arrived);
+        self.delta.recipient_added(after.state.name(), arrived);
         self.changed.insert(key, after.clone());
-        if after.state.is_final() && self.all_final(trees, *id)? {
-            self.closing.insert(&key::closing(now, *id), &[]);
+        self.closings.touch(*id, &before.state, &after.state);
+        self.remember_attempt(trees, &key, before, after)?;
+        if let Some(note) = note {
+            self.remember(trees, &key, now, HistoryEvent::Operator((**note).clone()))?;
         }
         Ok(Changed::Now)
-    }
-
-    /// Takes a message out, with everything that belongs to it. `closing` is its key there. Returns
-    /// the name of its file, if it has one: no record names it once this group is durable.
-    pub(super) fn remove(
-        &mut self,
-        trees: &Trees,
-        id: QueueId,
-        closing: Option<&[u8]>,
-    ) -> Result<Option<String>, sled::Error> {
-        let mut file = None;
-        if let Some(closing) = closing {
-            self.closing.remove(closing);
-        }
-        let key = id.to_bytes();
-        for entry in trees.recipients.scan_prefix(key) {
-            let (key, sealed) = entry?;
-            if let Some((_, no)) = key::parse_recipient(&key)
-                && let Ok(rcpt) = record::open_recipient(&key, no, &sealed)
-            {
-                self.delta.recipient_removed(rcpt.state.name());
-            }
-            self.recipients.remove(key);
-        }
-        if let Some(sealed) = trees.messages.get(key)?
-            && let Ok(stored) = record::open_message(id, &sealed)
-        {
-            self.delta.message_removed(stored.message.size());
-            if let Place::File(name) = stored.place {
-                file = Some(name);
-            }
-        }
-        self.messages.remove(&key);
-        self.bodies.remove(&key);
-        Ok(file)
     }
 
     /// Names a file as the place of a body that was inline. `false`, and the file goes, if the
@@ -257,6 +252,9 @@ impl Group {
         file: FileGuard,
     ) -> Result<bool, sled::Error> {
         let key = id.to_bytes();
+        if self.gone.contains(&id) {
+            return Ok(false);
+        }
         let Some(sealed) = trees.messages.get(key)? else {
             return Ok(false);
         };
@@ -284,6 +282,13 @@ impl Group {
         }
     }
 
+    /// Remembers that the operator suspends a destination.
+    pub(super) fn suspend(&mut self, destination: Destination, suspension: Suspension) {
+        let kept = (destination, Some(suspension));
+        self.keep_suspension(&kept);
+        self.ordered.push(kept);
+    }
+
     /// Lifts a suspension; whether there was one. It is told in any case, since who works through
     /// the queue may know of one that is not written down yet.
     pub(super) fn resume(
@@ -294,7 +299,7 @@ impl Group {
         let key = destination.as_str().as_bytes();
         let was = trees.destinations.contains_key(key)?;
         self.destinations.remove(key);
-        self.resumed.push(destination);
+        self.ordered.push((destination, None));
         Ok(was)
     }
 
@@ -307,15 +312,19 @@ impl Group {
             &trees.due,
             &trees.closing,
             &trees.destinations,
+            &trees.history,
+            &trees.tombstones,
         );
         let applied = all.transaction(
-            |(messages, bodies, recipients, due, closing, destinations)| {
+            |(messages, bodies, recipients, due, closing, destinations, history, tombstones)| {
                 messages.apply_batch(&self.messages)?;
                 bodies.apply_batch(&self.bodies)?;
                 recipients.apply_batch(&self.recipients)?;
                 due.apply_batch(&self.due)?;
                 closing.apply_batch(&self.closing)?;
                 destinations.apply_batch(&self.destinations)?;
+                history.apply_batch(&self.history)?;
+                tombstones.apply_batch(&self.tombstones)?;
                 Ok::<(), ConflictableTransactionError<std::convert::Infallible>>(())
             },
         );
@@ -326,38 +335,27 @@ impl Group {
         }
     }
 
+    /// Whether this group changes a recipient of that message.
+    pub(super) fn changes_message(&self, id: QueueId) -> bool {
+        let id = id.to_bytes();
+        self.changed.keys().any(|key| key.starts_with(&id))
+    }
+
+    /// A recipient as this group leaves it.
     fn recipient(
         &self,
         trees: &Trees,
         key: &[u8; 20],
         no: RecipientNo,
     ) -> Result<Option<Recipient>, sled::Error> {
+        if key::parse_recipient(key).is_some_and(|(id, _)| self.gone.contains(&id)) {
+            return Ok(None);
+        }
         if let Some(changed) = self.changed.get(key) {
             return Ok(Some(changed.clone()));
         }
         let sealed = trees.recipients.get(key)?;
         Ok(sealed.and_then(|sealed| record::open_recipient(key, no, &sealed).ok()))
-    }
-
-    /// Whether every recipient of a message is final, this group's changes included.
-    fn all_final(&self, trees: &Trees, id: QueueId) -> Result<bool, sled::Error> {
-        for entry in trees.recipients.scan_prefix(id.to_bytes()) {
-            let (key, sealed) = entry?;
-            let Some((_, no)) = key::parse_recipient(&key) else {
-                continue;
-            };
-            let changed = self.changed.get(&*key).map(|rcpt| rcpt.state.is_final());
-            let is_final = match changed {
-                Some(is_final) => is_final,
-                // A damaged recipient can't be waited for; verification tells of it.
-                None => record::open_recipient(&key, no, &sealed)
-                    .map_or(true, |rcpt| rcpt.state.is_final()),
-            };
-            if !is_final {
-                return Ok(false);
-            }
-        }
-        Ok(true)
     }
 }
 

@@ -6,7 +6,11 @@
 //!
 //! What it never does: decide about delivery, read configuration, or scan the queue while running.
 
+mod ages;
+mod arrivals;
 mod body_files;
+mod clean_stop;
+mod closing;
 mod committer;
 mod counters;
 mod durable_flush;
@@ -15,6 +19,7 @@ mod fingerprint;
 mod group;
 mod health;
 mod held;
+mod history;
 mod intake;
 mod key;
 #[path = "../../migrations/mod.rs"]
@@ -27,10 +32,13 @@ mod record;
 mod recovery;
 mod retained;
 mod scan;
+mod sizes;
 mod suspension;
+mod verify;
 
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
 
 use tokio::sync::{mpsc, oneshot};
 
@@ -41,18 +49,21 @@ use crate::mail::{
 use crate::message::header_section;
 use crate::observe::{Events, QueueEvent};
 
+pub use ages::DestinationAges;
 pub use body_files::message_file_name;
 pub use counters::Counts;
 pub use held::ReleasedPage;
+pub use history::{HistoryEvent, HistoryRecord};
 pub use intake::{FinishedBody, Intake};
 pub use news::News;
 pub use note::Note;
 pub use open::OpenError;
 pub use read::BodyReader;
 pub use scan::{Scan, ScanPage, Wanted};
-pub use suspension::Suspension;
+pub use suspension::{Suspension, SuspensionCause};
 
 use body_files::BodyFiles;
+use closing::Sweep;
 use committer::{Committer, Done, Work};
 use counters::Counters;
 use engine::{Engine, Trees};
@@ -97,7 +108,8 @@ struct Inner {
     events: Events,
     /// How far [`Store::move_over_to_files`] has come in the order of closing times.
     moved: Mutex<Vec<u8>>,
-    _directory: QueueDirectory,
+    /// Locked as long as this lives.
+    directory: QueueDirectory,
 }
 
 /// Why a change was not made. Nothing of it is in the store, now or later.
@@ -123,6 +135,35 @@ pub enum ReadError {
     /// The disk or the database failed; it may work later.
     #[error("the store failed: {0}")]
     Failed(String),
+}
+
+/// Why [`Store::verify`] could not go on.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum VerifyError {
+    /// Something could not be read, be it damaged or not.
+    #[error(transparent)]
+    Read(#[from] ReadError),
+    /// What was found could not be put aside, or not be taken out.
+    #[error("what is damaged could not be put aside: {0}")]
+    Repair(String),
+}
+
+/// How long messages stay that are over.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Keeping {
+    /// Since their last recipient became final.
+    pub retention: Duration,
+    /// And since the last purge of one of them; those that were purged wholly stay only for this time.
+    pub undo_window: Duration,
+}
+
+/// What [`Store::remove_over`] removed.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct RemovedPage {
+    /// Which messages.
+    pub ids: Vec<QueueId>,
+    /// Whether there may be more to remove.
+    pub more: bool,
 }
 
 /// A message to be put into the store, with its recipients in their first states.
@@ -213,10 +254,10 @@ impl Store {
             path: path.clone(),
             error: error.to_string(),
         };
-        let counts = recovery.run().map_err(database_error)?;
+        let tally = recovery.run().map_err(database_error)?;
         let engine = Arc::new(Engine::new(directory.database(), trees));
         let (counters, news) = (
-            Arc::new(Counters::new(counts)),
+            Arc::new(Counters::new(tally)),
             Arc::new(NewsBoard::default()),
         );
         let health = Arc::new(Health::new(path.clone(), min_free_space));
@@ -245,7 +286,7 @@ impl Store {
             destination_of,
             events,
             moved,
-            _directory: directory,
+            directory,
         })))
     }
 
@@ -284,7 +325,8 @@ impl Store {
 
     /// Makes verdicts durable together with the reports they call for. Says for each change, in
     /// order, whether it is made; one that had been made before counts. If none had to be made, the
-    /// reports are not added either.
+    /// reports are not added either. With reports, either all changes are made or none is (then it
+    /// says `false` to all): a report must not tell of what did not happen.
     pub async fn record(
         &self,
         changes: Vec<RecipientChange>,
@@ -362,6 +404,17 @@ impl Store {
         kept: Vec<(Destination, Option<Suspension>)>,
     ) -> Result<(), CommitError> {
         self.ask(|done| Work::KeepSuspensions(kept, done)).await
+    }
+
+    /// Suspends a destination: whoever works through the queue hears of it by [`News`]. Durable.
+    pub async fn suspend(
+        &self,
+        destination: &Destination,
+        suspension: Suspension,
+    ) -> Result<(), CommitError> {
+        let destination = destination.clone();
+        self.ask(|done| Work::Suspend(destination, suspension, done))
+            .await
     }
 
     /// Lifts the suspension of a destination: whoever works through the queue hears of it by
@@ -470,27 +523,34 @@ impl Store {
         self.told(read::on_reader(&self.0.engine, load).await, id)
     }
 
-    /// Removes up to `limit` messages that have been over since before `until`, with everything that
-    /// belongs to them; says which.
+    /// Removes up to `limit` messages that were kept long enough at `now`, with everything that belongs
+    /// to them.
     pub async fn remove_over(
         &self,
-        until: UnixMillis,
+        now: UnixMillis,
+        keeping: Keeping,
         limit: usize,
-    ) -> Result<Vec<QueueId>, CommitError> {
-        let removed = self
-            .ask(|done| Work::RemoveOver(until, limit, done))
-            .await?;
-        let (files, last) = (self.0.files.clone(), removed.ids.len() < limit);
+    ) -> Result<RemovedPage, CommitError> {
+        let sweep = Sweep {
+            now,
+            keeping,
+            limit,
+        };
+        let removed = self.ask(|done| Work::RemoveOver(sweep, done)).await?;
+        let files = self.0.files.clone();
         let sweep = move || {
             // What can't be removed now is an orphan, which a start after a crash removes.
             removed
                 .files
                 .iter()
                 .for_each(|name| drop(files.remove(name)));
-            if last {
-                files.remove_empty_days(QueueId::first_of(until));
+            if !removed.more {
+                files.remove_empty_days(QueueId::first_of(now.before(keeping.retention)));
             }
-            removed.ids
+            RemovedPage {
+                ids: removed.ids,
+                more: removed.more,
+            }
         };
         tokio::task::spawn_blocking(sweep)
             .await

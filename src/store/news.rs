@@ -1,14 +1,15 @@
 //! What the committer has put in line, for the dispatcher to pick up. Bounded: beyond a number of
 //! items only the destinations are remembered, whose lines can be read.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::HashMap;
 use std::sync::{Mutex, PoisonError};
 
 use tokio::sync::Notify;
 
 use crate::mail::{Destination, UnixMillis};
 
-use super::DueItem;
+use super::suspension::Kept;
+use super::{DueItem, Suspension};
 
 /// Items that may wait to be picked up.
 const ITEMS_MAX: usize = 4_096;
@@ -20,8 +21,8 @@ pub struct News {
     pub items: Vec<DueItem>,
     /// Destinations that got more than `items` had room for, each with its earliest new due time.
     pub more: Vec<(Destination, UnixMillis)>,
-    /// Destinations whose suspension somebody lifted.
-    pub resumed: Vec<Destination>,
+    /// Destinations that the operator suspended, and those whose suspension somebody lifted: `None`.
+    pub suspensions: Vec<(Destination, Option<Suspension>)>,
 }
 
 #[derive(Default)]
@@ -34,7 +35,7 @@ pub(super) struct NewsBoard {
 struct Waiting {
     items: Vec<DueItem>,
     more: HashMap<Destination, UnixMillis>,
-    resumed: HashSet<Destination>,
+    ordered: HashMap<Destination, Option<Suspension>>,
 }
 
 impl NewsBoard {
@@ -55,12 +56,13 @@ impl NewsBoard {
         self.notify.notify_one();
     }
 
-    /// Bounded by the destinations with work: of others nobody has anything to lift.
-    pub(super) fn post_resumed(&self, destinations: Vec<Destination>) {
-        if destinations.is_empty() {
+    /// What is said of a destination last counts; `None`: somebody lifts its suspension. Bounded by the
+    /// destinations with work and those that an operator may suspend.
+    pub(super) fn post_suspensions(&self, ordered: Vec<Kept>) {
+        if ordered.is_empty() {
             return;
         }
-        self.lock().resumed.extend(destinations);
+        self.lock().ordered.extend(ordered);
         self.notify.notify_one();
     }
 
@@ -73,12 +75,12 @@ impl NewsBoard {
         let Waiting {
             items,
             more,
-            resumed,
+            ordered,
         } = std::mem::take(&mut *self.lock());
         News {
             items,
             more: more.into_iter().collect(),
-            resumed: resumed.into_iter().collect(),
+            suspensions: ordered.into_iter().collect(),
         }
     }
 
@@ -91,6 +93,7 @@ impl NewsBoard {
 mod tests {
     use super::*;
     use crate::mail::{AddressDomain, QueueId, RecipientNo};
+    use crate::store::SuspensionCause;
 
     #[test]
     fn beyond_the_bound_only_destinations_are_kept() {
@@ -108,5 +111,28 @@ mod tests {
         assert_eq!(news.items.len(), ITEMS_MAX);
         assert_eq!(news.more, [(destination.clone(), UnixMillis(7))]);
         assert!(board.take().items.is_empty());
+    }
+
+    #[test]
+    fn of_suspensions_the_last_word_counts() {
+        let board = NewsBoard::default();
+        let [one, two] = ["one.test", "two.test"].map(Destination::from_stored);
+        let order = Suspension {
+            since: UnixMillis(1),
+            until: None,
+            cause: SuspensionCause::Order {
+                by: "ann".into(),
+                reason: "".into(),
+            },
+        };
+        board.post_suspensions(vec![
+            (one.clone(), Some(order.clone())),
+            (two.clone(), Some(order.clone())),
+        ]);
+        board.post_suspensions(vec![(one.clone(), None)]);
+        let mut told = board.take().suspensions;
+        told.sort_by(|(a, _), (b, _)| a.cmp(b));
+        assert_eq!(told, [(one, None), (two, Some(order))]);
+        assert!(board.take().suspensions.is_empty());
     }
 }

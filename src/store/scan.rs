@@ -6,7 +6,7 @@ use std::sync::Arc;
 use crate::mail::{AddressDomain, Destination, Message, QueueId, Recipient, UnixMillis};
 
 use super::engine::Trees;
-use super::{Loaded, ReadError, key, record};
+use super::{Loaded, ReadError, key, read, record};
 
 /// Which recipients are wanted. Called on a reader's thread: it must not wait.
 pub type Wanted = Arc<dyn Fn(&Message, &Recipient, &Destination) -> bool + Send + Sync>;
@@ -14,8 +14,10 @@ pub type Wanted = Arc<dyn Fn(&Message, &Recipient, &Destination) -> bool + Send 
 /// One page of a way through the queue.
 #[derive(Clone, Copy, Debug)]
 pub struct Scan {
-    /// The message to begin with; `None`: the oldest.
+    /// The message to begin with; `None`: the first in that direction.
     pub from: Option<QueueId>,
+    /// Which way.
+    pub direction: Direction,
     /// Only messages that were made before.
     pub until: Option<UnixMillis>,
     /// Recipients after which the page is full; those of one message stay together.
@@ -24,10 +26,19 @@ pub struct Scan {
     pub examined_max: usize,
 }
 
+/// Which way through the queue.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Direction {
+    /// As mail came in. The faster one.
+    OldestFirst,
+    /// The latest message first.
+    LatestFirst,
+}
+
 /// What was found.
 #[derive(Debug, Default)]
 pub struct ScanPage {
-    /// Messages with those of their recipients that are wanted, in the order of ids.
+    /// Messages with those of their recipients that are wanted, in that direction.
     pub found: Vec<Loaded>,
     /// Recipients that were looked at.
     pub examined: usize,
@@ -42,7 +53,19 @@ pub(super) fn page(
     wanted: &dyn Fn(&Message, &Recipient, &Destination) -> bool,
     destination_of: &dyn Fn(&AddressDomain) -> Destination,
 ) -> Result<ScanPage, ReadError> {
-    let failed = |error: sled::Error| ReadError::Failed(error.to_string());
+    match scan.direction {
+        Direction::OldestFirst => oldest_first(trees, scan, wanted, destination_of),
+        Direction::LatestFirst => latest_first(trees, scan, wanted, destination_of),
+    }
+}
+
+/// Messages and recipients are in the same order, so it is one way through both.
+fn oldest_first(
+    trees: &Trees,
+    scan: Scan,
+    wanted: &dyn Fn(&Message, &Recipient, &Destination) -> bool,
+    destination_of: &dyn Fn(&AddressDomain) -> Destination,
+) -> Result<ScanPage, ReadError> {
     let from = scan.from.map_or(Vec::new(), |id| id.to_bytes().to_vec());
     let until = scan.until.map(QueueId::first_of);
     let mut page = ScanPage::default();
@@ -94,4 +117,51 @@ pub(super) fn page(
         }
     }
     Ok(page)
+}
+
+/// Recipients are sought for each message, so that they keep their order.
+fn latest_first(
+    trees: &Trees,
+    scan: Scan,
+    wanted: &dyn Fn(&Message, &Recipient, &Destination) -> bool,
+    destination_of: &dyn Fn(&AddressDomain) -> Destination,
+) -> Result<ScanPage, ReadError> {
+    let until = scan.until.map(QueueId::first_of);
+    let messages = match (scan.from, until) {
+        (Some(from), _) => trees.messages.range(..=from.to_bytes()),
+        (None, Some(until)) => trees.messages.range(..until.to_bytes()),
+        (None, None) => trees.messages.iter(),
+    };
+    let mut page = ScanPage::default();
+    let mut full = 0;
+    for entry in messages.rev() {
+        let (key, sealed) = entry.map_err(failed)?;
+        let Some(id) = key::parse_message(&key) else {
+            continue; // no key of ours
+        };
+        if full >= scan.limit || page.examined >= scan.examined_max {
+            page.next = Some(id);
+            break;
+        }
+        let Ok(stored) = record::open_message(id, &sealed) else {
+            page.examined += 1; // or a page of nothing else would have no end
+            continue;
+        };
+        let mut recipients = read::recipients(trees, id)?;
+        page.examined += recipients.len().max(1);
+        let message = stored.message;
+        recipients.retain(|rcpt| wanted(&message, rcpt, &destination_of(rcpt.address.domain())));
+        if !recipients.is_empty() {
+            full += recipients.len();
+            page.found.push(Loaded {
+                message,
+                recipients,
+            });
+        }
+    }
+    Ok(page)
+}
+
+fn failed(error: sled::Error) -> ReadError {
+    ReadError::Failed(error.to_string())
 }

@@ -11,12 +11,44 @@ use super::{ReadError, record};
 pub struct Suspension {
     /// When it was suspended for the first time since it last answered.
     pub since: UnixMillis,
-    /// Until then it gets no attempts; then one, and no more before that is answered.
-    pub until: UnixMillis,
-    /// How many times in a row, this one included.
-    pub times: u32,
-    /// What went wrong last.
-    pub trouble: Answer,
+    /// Until then it gets no attempts; then one, and no more before that is answered. `None`: until
+    /// somebody resumes it.
+    pub until: Option<UnixMillis>,
+    /// Why.
+    pub cause: SuspensionCause,
+}
+
+/// Why a destination is suspended.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum SuspensionCause {
+    /// No host answered.
+    Trouble {
+        /// How many times in a row it was suspended, this one included.
+        times: u32,
+        /// What went wrong last.
+        answer: Answer,
+    },
+    /// The operator said so.
+    Order {
+        /// Who, cut to a bound and escaped.
+        by: Box<str>,
+        /// In their words, cut to a bound and escaped; empty: none given.
+        reason: Box<str>,
+    },
+}
+
+impl Suspension {
+    /// Whether there is no attempt at `now`.
+    #[must_use]
+    pub fn holds_at(&self, now: UnixMillis) -> bool {
+        self.until.is_none_or(|until| until > now)
+    }
+
+    /// Whether the operator said so.
+    #[must_use]
+    pub fn is_ordered(&self) -> bool {
+        matches!(self.cause, SuspensionCause::Order { .. })
+    }
 }
 
 /// A destination is suspended, or no more.

@@ -31,8 +31,6 @@ Examples:
 
 Exit status 3: nothing matches.")]
 pub(in crate::cli) struct Export {
-    #[command(flatten)]
-    filter: Filtering,
     /// Write each message to a file below this directory
     #[arg(long, value_name = "DIR", group = "where")]
     to_dir: Option<PathBuf>,
@@ -42,6 +40,8 @@ pub(in crate::cli) struct Export {
     /// Print JSON Lines, one message a line
     #[arg(long)]
     json: bool,
+    #[command(flatten)]
+    filter: Filtering,
 }
 
 /// A line of `queue export --json`.

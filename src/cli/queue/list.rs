@@ -24,11 +24,11 @@ Examples:
 
 Exit status 3: nothing matches.")]
 pub(in crate::cli) struct List {
-    #[command(flatten)]
-    filter: Filtering,
     /// Print JSON Lines, one recipient a line
     #[arg(long)]
     json: bool,
+    #[command(flatten)]
+    filter: Filtering,
 }
 
 pub(super) async fn list(asked: &List, asker: &Asker) -> Outcome {

@@ -70,8 +70,6 @@ pub(in crate::cli) struct Ordering {
     /// Queue ids of messages
     #[arg(value_name = "ID")]
     ids: Vec<String>,
-    #[command(flatten)]
-    filter: Filtering,
     /// Count and show a sample, change nothing
     #[arg(long, short = 'n')]
     dry_run: bool,
@@ -89,6 +87,8 @@ pub(in crate::cli) struct Ordering {
     /// Print JSON Lines
     #[arg(long)]
     json: bool,
+    #[command(flatten)]
+    filter: Filtering,
 }
 
 /// An [`Ordering`] whose attempts can be spread.
@@ -105,11 +105,11 @@ Examples:
 
 Exit status 3: nothing matches.")]
 pub(in crate::cli) struct PacedOrdering {
-    #[command(flatten)]
-    pub(super) ordering: Ordering,
     /// Spread the attempts, such as 10/s or 100/m
     #[arg(long, value_name = "RATE")]
     pub(super) rate: Option<String>,
+    #[command(flatten)]
+    pub(super) ordering: Ordering,
 }
 
 impl Ordering {
@@ -298,15 +298,18 @@ fn print_done(
     if done.in_flight > 0 {
         writeln!(
             out,
-            "{} being attempted right now: it holds when that has ended, unless a host has taken the mail",
-            grouped(done.in_flight)
+            "of these {} attempted right now: it takes effect when that has ended, unless a host has taken the mail",
+            match done.in_flight {
+                1 => "1 is".to_owned(),
+                count => format!("{} are", grouped(count)),
+            }
         )?;
     }
     if done.overtaken > 0 {
         writeln!(
             out,
-            "{} changed meanwhile and were left alone; the same command again takes them",
-            grouped(done.overtaken)
+            "{} left alone, having changed meanwhile; the same command again takes them",
+            of(done.overtaken, "recipient")
         )?;
     }
     if let Some(until) = &done.restorable_until {

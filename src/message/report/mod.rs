@@ -15,6 +15,7 @@ mod words;
 use std::time::Duration;
 
 use super::date::rfc5322_date;
+use super::message_id::our_message_id;
 use crate::mail::{Address, Domain, Message, QueueId, Recipient, UnixMillis};
 use part::Part;
 
@@ -143,6 +144,7 @@ fn top_header(facts: &ReportFacts<'_>, boundary: &str, parts: &[Part]) -> String
     } = facts;
     let date = rfc5322_date(*now);
     let to = spelling::in_header(facts.to);
+    let message_id = our_message_id(*id, hostname);
     let subject = if facts.has_failures() {
         "Your message could not be delivered"
     } else if facts.tells(|fate| fate == Fate::Delayed) {
@@ -161,7 +163,7 @@ fn top_header(facts: &ReportFacts<'_>, boundary: &str, parts: &[Part]) -> String
          From: Mail Delivery System <MAILER-DAEMON@{hostname}>\r\n\
          To: <{to}>\r\n\
          Subject: {subject}\r\n\
-         Message-ID: <{id}@{hostname}>\r\n\
+         Message-ID: <{message_id}>\r\n\
          Auto-Submitted: auto-replied\r\n\
          MIME-Version: 1.0\r\n\
          Content-Type: multipart/report; report-type=delivery-status;\r\n \

@@ -95,6 +95,7 @@ fn frame(
             has_8bit: false,
             ends_in_line_end: true,
         },
+        message_id: None,
         report_of: None,
     };
     change(&mut original);

@@ -61,6 +61,7 @@ fn assignment(to: &[&str]) -> Assignment {
                 has_8bit: false,
                 ends_in_line_end: true,
             },
+            message_id: None,
             report_of: None,
         },
         recipients: to.iter().enumerate().map(recipient).collect(),

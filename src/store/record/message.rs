@@ -88,6 +88,23 @@ impl From<MessageV1> for MessageV2 {
     }
 }
 
+/// What version 3 adds: the Message-ID.
+#[derive(Serialize, Deserialize)]
+struct MessageV3 {
+    v2: MessageV2,
+    message_id: Option<String>,
+}
+
+impl From<MessageV2> for MessageV3 {
+    /// Version 2 did not know it.
+    fn from(v2: MessageV2) -> MessageV3 {
+        MessageV3 {
+            v2,
+            message_id: None,
+        }
+    }
+}
+
 #[derive(Serialize, Deserialize)]
 enum RetV2 {
     Full,
@@ -102,6 +119,7 @@ pub(in crate::store) fn seal_message(stored: &StoredMessage) -> Vec<u8> {
         client,
         added_header,
         body,
+        message_id,
         report_of,
     } = &stored.message;
     let (tls, user) = match client {
@@ -139,7 +157,7 @@ pub(in crate::store) fn seal_message(stored: &StoredMessage) -> Vec<u8> {
         report_of: report_of.map(QueueId::to_bytes),
         recipients: stored.recipients,
     };
-    let record = MessageV2 {
+    let v2 = MessageV2 {
         v1,
         binary: envelope.body_kind == BodyKind::BinaryMime,
         body_ends_in_line_end: body.ends_in_line_end,
@@ -155,16 +173,21 @@ pub(in crate::store) fn seal_message(stored: &StoredMessage) -> Vec<u8> {
             .as_ref()
             .map(|id| id.as_str().to_owned()),
     };
-    seal(&id.to_bytes(), 2, &record)
+    let message_id = message_id.as_deref().map(str::to_owned);
+    seal(&id.to_bytes(), 3, &MessageV3 { v2, message_id })
 }
 
 pub(in crate::store) fn open_message(
     id: QueueId,
     sealed: &[u8],
 ) -> Result<StoredMessage, RecordError> {
-    let record = match unseal(&id.to_bytes(), sealed)? {
-        (1, content) => MessageV2::from(decode::<MessageV1>(content)?),
-        (2, content) => decode(content)?,
+    let MessageV3 {
+        v2: record,
+        message_id,
+    } = match unseal(&id.to_bytes(), sealed)? {
+        (1, content) => MessageV2::from(decode::<MessageV1>(content)?).into(),
+        (2, content) => decode::<MessageV2>(content)?.into(),
+        (3, content) => decode(content)?,
         (version, _) => return Err(RecordError::Version(version)),
     };
     let MessageV2 {
@@ -230,6 +253,7 @@ pub(in crate::store) fn open_message(
             has_8bit: record.body_has_8bit,
             ends_in_line_end: body_ends_in_line_end,
         },
+        message_id: message_id.map(Into::into),
         report_of: record.report_of.map(QueueId::from_bytes),
     };
     Ok(StoredMessage {
