@@ -102,7 +102,10 @@ async fn list(asked: &List, asker: &Asker) -> Outcome {
         let cells = [
             entry.destination,
             ago(&entry.since, screen.now),
-            ahead(&entry.until, screen.now),
+            match &entry.until {
+                Some(until) => ahead(until, screen.now),
+                None => "resumed".to_owned(), // by hand
+            },
             entry.by,
             entry.why,
         ];
@@ -133,8 +136,8 @@ async fn suspend(asked: &Suspending, asker: &Asker) -> Outcome {
     } else {
         let done: SuspendedDestination =
             serde_json::from_str(&json).map_err(CommandError::failed)?;
-        let again = match asked.span {
-            Some(_) => format!("tried again {}", ahead(&done.until, screen.now)),
+        let again = match &done.until {
+            Some(until) => format!("tried again {}", ahead(until, screen.now)),
             None => "until `gopherpost dest resume`".to_owned(),
         };
         writeln!(out, "{} is suspended, {again}", Shown(done.destination))?;

@@ -19,7 +19,7 @@ const STATES: [&str; 8] = [
     "purged",
 ];
 /// States of what is not over.
-const WAITING: &str = "queued,in_flight,deferred,held";
+pub(super) const WAITING: &str = "queued,in_flight,deferred,held";
 
 /// Which recipients: all that is given must match; of a list, one part.
 #[derive(Args, Clone, Debug, Default)]
@@ -108,16 +108,6 @@ pub(super) fn names_something(filter: &Filter) -> Result<(), CommandError> {
         "nothing says which recipients are meant: give an ID or a filter, or --all for everything"
             .to_owned(),
     ))
-}
-
-/// Takes what is over out of what a list is about, unless the filter says what is wanted. Tells
-/// whether it did.
-pub(super) fn only_waiting(filter: &mut Filter) -> bool {
-    let says_it = filter.all || filter.id.is_some() || filter.state.is_some();
-    if !says_it {
-        filter.state = Some(WAITING.to_owned());
-    }
-    !says_it
 }
 
 /// The one id that it is about, if it is one: then it can't be about more than one message.

@@ -31,6 +31,7 @@ impl World {
 
     async fn all(&self) -> Vec<crate::store::Loaded> {
         let scan = Scan {
+            direction: crate::store::Direction::OldestFirst,
             from: None,
             until: None,
             limit: 10_000,

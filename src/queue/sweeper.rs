@@ -10,7 +10,7 @@ use tokio_util::sync::CancellationToken;
 use crate::mail::limits::SWEEP_MESSAGES_MAX;
 use crate::mail::{Destination, QueueId, RecipientNo, UnixMillis};
 use crate::observe::{Events, MailEvent, ProcessEvent};
-use crate::store::{Loaded, Store, SuspensionCause};
+use crate::store::{Keeping, Loaded, RemovedPage, Store, SuspensionCause};
 
 use super::custody::Custody;
 use super::decided::Decided;
@@ -39,7 +39,6 @@ pub(super) struct Sweeper {
     /// How long messages are kept after their last recipient became final.
     pub(super) retention: Duration,
     /// How long what was purged can be brought back.
-    #[expect(dead_code, reason = "the store's removal does not take it yet")]
     pub(super) undo_window: Duration,
     /// When recipients expire; `None`: not at all, since nothing is attempted.
     pub(super) expiry: Option<Expiry>,

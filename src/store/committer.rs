@@ -26,7 +26,9 @@ use super::group::{Changed, Group, Prepared};
 use super::health::Health;
 use super::news::NewsBoard;
 use super::suspension::Kept;
-use super::{CommitError, DestinationOf, RecipientChange, Suspension, disk_error_of_sled, key};
+use super::{
+    CommitError, DestinationOf, RecipientChange, Suspension, clean_stop, disk_error_of_sled,
+};
 
 /// Pause between attempts to open the database again.
 const REOPEN_PAUSE: Duration = Duration::from_millis(500);

@@ -59,8 +59,10 @@ pub use news::News;
 pub use note::Note;
 pub use open::OpenError;
 pub use read::BodyReader;
-pub use scan::{Scan, ScanPage, Wanted};
+pub use scan::{Direction, Scan, ScanPage, Wanted};
+pub use sizes::StoreSizes;
 pub use suspension::{Suspension, SuspensionCause};
+pub use verify::{Damage, DamagedWhat, VerifyFrom, VerifyPage};
 
 use body_files::BodyFiles;
 use closing::Sweep;

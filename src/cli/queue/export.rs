@@ -9,7 +9,7 @@ use serde::Serialize;
 use crate::admin::api::{ExportedEnvelope, QueueEntry};
 use crate::cli::ask::{Asker, query_of, segment};
 use crate::cli::ending::{CommandError, Outcome};
-use crate::cli::filter::{Filtering, only_waiting};
+use crate::cli::filter::{Filtering, WAITING};
 use crate::cli::screen::{Screen, of, output};
 use crate::mail::QueueId;
 use crate::observe::Shown;
@@ -80,7 +80,9 @@ pub(super) async fn export(asked: &Export, asker: &Asker) -> Outcome {
         }
     };
     let mut filter = asked.filter.filter(&[]);
-    only_waiting(&mut filter);
+    if !filter.all && filter.id.is_none() && filter.state.is_none() {
+        filter.state = Some(WAITING.to_owned());
+    }
     let mut list = asker
         .lines(&format!("/api/v1/queue{}", query_of(&filter)?))
         .await?;

@@ -7,14 +7,15 @@ use clap::Args;
 use crate::admin::api::{Filter, QueueEntry};
 use crate::cli::ask::{Asker, query_of};
 use crate::cli::ending::{CommandError, Outcome, say};
-use crate::cli::filter::{Filtering, is_empty, only_waiting};
+use crate::cli::filter::{Filtering, WAITING, is_empty};
 use crate::cli::screen::{Screen, of, output};
 
 use super::entries::Entries;
 
 #[derive(Args)]
 #[command(after_help = "\
-What is over (delivered, failed, expired, purged) is left out, unless --state, --id or --all asks for it.
+Without a filter the table has what waits; what is over (delivered, failed, expired, purged) comes with
+--all or any filter. --json leaves nothing out.
 
 Examples:
   gopherpost queue list
@@ -34,7 +35,10 @@ pub(in crate::cli) struct List {
 pub(super) async fn list(asked: &List, asker: &Asker) -> Outcome {
     let mut filter = asked.filter.filter(&[]);
     let anything = is_empty(&filter);
-    let only_waiting = only_waiting(&mut filter);
+    let only_waiting = anything && !filter.all && !asked.json;
+    if only_waiting {
+        filter.state = Some(WAITING.to_owned());
+    }
     let limit = filter.limit;
     // One more, to see whether there are more.
     filter.limit = limit.map(|limit| limit.saturating_add(1));
@@ -45,13 +49,12 @@ pub(super) async fn list(asked: &List, asker: &Asker) -> Outcome {
         false => print(&filter, limit, asker, screen, &mut out).await?,
     };
     if shown.count == 0 && anything {
-        say(&"nothing waits in the queue");
+        say(&match only_waiting {
+            true => "nothing waits (--all shows what is over)",
+            false => "the queue is empty",
+        });
     } else if shown.count == 0 {
-        let hint = match only_waiting {
-            true => "; --all looks at what is over as well",
-            false => "",
-        };
-        return Err(CommandError::NotFound(format!("nothing matches{hint}")));
+        return Err(CommandError::NotFound("nothing matches".to_owned()));
     } else if !asked.json {
         writeln!(out, "{}", last_line(&shown, only_waiting))?;
     }

@@ -22,7 +22,7 @@ use super::ending::{CommandError, Outcome};
 
 #[derive(Subcommand)]
 pub(super) enum QueueCommand {
-    /// List recipients that wait, the oldest message first
+    /// List recipients, the oldest message first
     List(list::List),
     /// Show a message: envelope, recipients, what was tried, header
     Show(show::Show),

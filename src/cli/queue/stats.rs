@@ -148,11 +148,19 @@ fn print_destinations(stats: &Stats, screen: Screen, out: &mut impl Write) -> io
                 out,
                 "* {} is suspended, tried again {}",
                 Shown(destination),
-                ahead(until, screen.now)
+                Shown(again(until, &screen))
             )?;
         }
     }
     Ok(())
+}
+
+/// A time, or `resumed`: by hand.
+fn again(until: &str, screen: &Screen) -> String {
+    match until {
+        "resumed" => "when it is resumed".to_owned(),
+        until => ahead(until, screen.now),
+    }
 }
 
 fn number_column(least: usize) -> Column {

@@ -117,7 +117,7 @@ mod tests {
         Recipient, RecipientNo, RecipientState, Remote, Reply, ReplyCode, Ret, ReversePath,
         Security, TlsFacts, UnixMillis,
     };
-    use crate::store::{Suspension, SuspensionCause};
+    use crate::store::{HistoryEvent, HistoryRecord, Note, Suspension, SuspensionCause};
 
     fn stored() -> StoredMessage {
         StoredMessage {
@@ -221,7 +221,7 @@ mod tests {
             until: Some(UnixMillis(2)),
             cause: SuspensionCause::Trouble {
                 times: 3,
-                answer: rcpt.last_answer.unwrap(),
+                answer: rcpt.last_answer.clone().unwrap(),
             },
         };
         let ordered = |until| Suspension {
@@ -237,6 +237,21 @@ mod tests {
                 open_suspension(b"k", &seal_suspension(b"k", &suspension)),
                 Ok(suspension)
             );
+        }
+        let note = Note {
+            action: "hold".into(),
+            by: "root".into(),
+            reason: "x".into(),
+        };
+        let answer = rcpt.last_answer.unwrap();
+        for event in [
+            HistoryEvent::Attempt { attempt: 2, answer },
+            HistoryEvent::Operator(note),
+        ] {
+            let at = UnixMillis(5);
+            let record = HistoryRecord { at, event };
+            let sealed = seal_history(b"k", &record);
+            assert_eq!(open_history(b"k", &sealed), Ok(record));
         }
     }
 
