@@ -128,7 +128,10 @@ pub fn ask_offline<T, F: Future<Output = T>>(
     let runtime = runtime()?;
     let answer: Result<T, OutboundSetupError> = runtime.block_on(async {
         let ways = Ways::new(config, Dns::new(&config.delivery)?, events.clone())?;
-        Ok(question(Admin::new(config, store.clone(), ways, events)).await)
+        let admin = Admin::new(config, store.clone(), ways, events);
+        let answer = question(admin.clone()).await;
+        admin.finish().await;
+        Ok(answer)
     });
     let closed = store.map_or(Ok(()), |store| runtime.block_on(store.close()));
     runtime.shutdown_timeout(Duration::from_secs(1));
@@ -146,6 +149,7 @@ async fn serve(loaded: &Loaded, store: &Store, events: &Events) -> Result<(), Se
     let inbound = Inbound::bind(config, store.clone(), events.clone(), lookup)?;
     let deliver = Arc::new(outbound.clone());
     let queue = Queue::new(config, store.clone(), deliver, events.clone());
+    let operator = queue.operator();
     // Not before: whatever could stop the start has been passed.
     events.emit(ProcessEvent::Started {
         version: env!("CARGO_PKG_VERSION"),
@@ -181,11 +185,12 @@ async fn serve(loaded: &Loaded, store: &Store, events: &Events) -> Result<(), Se
         ))
     });
 
-    let admin =
-        Admin::new(config, Some(store.clone()), ways, events.clone()).with_reload(reloads.action());
+    let admin = Admin::new(config, Some(store.clone()), ways, events.clone())
+        .with_operator(operator)
+        .with_reload(reloads.action());
     let control = tokio::spawn(http::serve_control(
         config.control_socket.clone(),
-        http::api_router(admin),
+        http::api_router(admin.clone()),
         events.clone(),
         stop.claiming.clone(),
     ));
@@ -229,6 +234,8 @@ async fn serve(loaded: &Loaded, store: &Store, events: &Events) -> Result<(), Se
     }
     // It ends by itself soon after the stop began.
     let _ = tokio::time::timeout(LAST_WORDS, control).await;
+    // Orders end with whoever gave them; a page that is under way is done soon.
+    let _ = tokio::time::timeout(LAST_WORDS, admin.finish()).await;
     outbound.close(LAST_WORDS).await;
     Ok(())
 }

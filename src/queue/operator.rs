@@ -183,6 +183,11 @@ impl Operator {
         self.store.resume(destination).await
     }
 
+    #[cfg(test)]
+    pub(super) fn custody(&self) -> Custody {
+        self.custody.clone()
+    }
+
     fn changes(&self, order: &Order, found: Vec<Loaded>, pace: &mut Pace) -> Vec<RecipientChange> {
         let now = (self.clock)();
         let mut changes = Vec::new();
@@ -232,8 +237,12 @@ impl Operator {
         }
         let in_attempt =
             |change: &RecipientChange| self.custody.order(change.id, change.after.no, order);
-        // An attempt that ends before the commit does has heard of it already; one that begins
-        // before it, afterwards.
+        // An attempt that ends before the commit does has heard of it already; one that begins before
+        // it, afterwards. But one that follows from the order itself is none that it meets.
+        let stops = match order.action {
+            Action::Hold | Action::Purge => true,
+            Action::Retry | Action::Release | Action::Restore | Action::Bounce => false,
+        };
         let before: Vec<bool> = changes.iter().map(in_attempt).collect();
         let made = self.store.record(changes.clone(), Vec::new()).await?;
         for ((change, before), made) in changes.iter().zip(before).zip(made) {
@@ -241,7 +250,7 @@ impl Operator {
                 applied.overtaken += 1;
                 continue;
             }
-            let in_flight = in_attempt(change) || before;
+            let in_flight = before || (stops && in_attempt(change));
             applied.changed += 1;
             applied.in_flight += u64::from(in_flight);
             destinations.insert(self.store.destination_of(change.after.address.domain()));

@@ -10,7 +10,7 @@ use tokio_util::sync::CancellationToken;
 use crate::mail::limits::SWEEP_MESSAGES_MAX;
 use crate::mail::{Destination, QueueId, RecipientNo, UnixMillis};
 use crate::observe::{Events, MailEvent, ProcessEvent};
-use crate::store::{Loaded, Store, SuspensionCause};
+use crate::store::{Keeping, Loaded, RemovedPage, Store, SuspensionCause};
 
 use super::custody::Custody;
 use super::decided::Decided;
@@ -36,7 +36,7 @@ pub(super) struct Sweeper {
     pub(super) events: Events,
     pub(super) clock: Clock,
     pub(super) settings: Live,
-    /// How long what was purged can be restored.
+    /// How long what was purged can be brought back.
     pub(super) undo_window: Duration,
     /// When recipients expire; `None`: not at all, since nothing is attempted.
     pub(super) expiry: Option<Expiry>,
@@ -195,15 +195,23 @@ impl Sweeper {
     /// Removes what was kept long enough. Without rests: it must keep up with what comes in.
     async fn remove(&self, stopping: &CancellationToken) {
         while !stopping.is_cancelled() {
-            let until = (self.clock)().before(self.settings.borrow().retention);
-            let removed = match self.store.remove_over(until, SWEEP_MESSAGES_MAX).await {
+            let keeping = Keeping {
+                retention: self.settings.borrow().retention,
+                undo_window: self.undo_window,
+            };
+            let now = (self.clock)();
+            let removed = self
+                .store
+                .remove_over(now, keeping, SWEEP_MESSAGES_MAX)
+                .await;
+            let RemovedPage { ids, more } = match removed {
                 Ok(removed) => removed,
                 Err(error) => return self.trouble("messages that are over stay", &error),
             };
-            for &id in &removed {
+            for id in ids {
                 self.events.emit(MailEvent::Removed { id });
             }
-            if removed.len() < SWEEP_MESSAGES_MAX {
+            if !more {
                 return;
             }
         }

@@ -15,19 +15,19 @@ use tokio::sync::mpsc::error::TryRecvError;
 use tokio::sync::{mpsc, oneshot};
 
 use crate::mail::limits::{COMMIT_GROUP_BYTES_MAX, COMMIT_GROUP_MAX};
-use crate::mail::{Destination, QueueId, RecipientNo, UnixMillis};
+use crate::mail::{Destination, QueueId, RecipientNo};
 use crate::observe::{Events, ProcessEvent, QueueEvent, wall_clock};
 
 use super::body_files::{BodyFiles, FileGuard};
+use super::closing::{Removed, Sweep};
 use super::counters::Counters;
 use super::engine::{Engine, Trees};
 use super::group::{Changed, Group, Prepared};
 use super::health::Health;
 use super::news::NewsBoard;
-use super::record::{self, CleanStop};
 use super::reroute::Routing;
 use super::suspension::Kept;
-use super::{CommitError, RecipientChange, Suspension, disk_error_of_sled, key};
+use super::{CommitError, RecipientChange, Suspension, clean_stop, disk_error_of_sled};
 
 /// Pause between attempts to open the database again.
 const REOPEN_PAUSE: Duration = Duration::from_millis(500);
@@ -43,8 +43,8 @@ const FLUSH_STALL: Duration = Duration::from_secs(120);
 pub(super) enum Work {
     Accept(Box<Prepared>, Done<()>),
     Record(Vec<RecipientChange>, Vec<Prepared>, Done<Vec<bool>>),
-    /// Remove messages that were over before a time, at most so many.
-    RemoveOver(UnixMillis, usize, Done<Removed>),
+    /// Remove messages that were kept long enough.
+    RemoveOver(Sweep, Done<Removed>),
     MoveToFiles(Vec<(QueueId, FileGuard)>, Done<usize>),
     /// Put recipients into the lines where they should stand.
     MoveLines(Vec<(QueueId, RecipientNo)>, Done<usize>),
@@ -54,13 +54,6 @@ pub(super) enum Work {
     /// Lift a suspension; whether there was one.
     Resume(Destination, Done<bool>),
     Close(Done<()>),
-}
-
-/// What [`Work::RemoveOver`] took out, and the files that are left for its caller to remove.
-#[derive(Default)]
-pub(super) struct Removed {
-    pub ids: Vec<QueueId>,
-    pub files: Vec<String>,
 }
 
 pub(super) type Done<T> = oneshot::Sender<Result<T, CommitError>>;
@@ -73,7 +66,7 @@ impl Work {
                 changes.len() + reports.len(),
                 reports.iter().map(Prepared::weight).sum(),
             ),
-            Work::RemoveOver(_, limit, _) => (*limit, 0),
+            Work::RemoveOver(sweep, _) => (sweep.limit, 0),
             Work::MoveToFiles(moves, _) => (moves.len(), 0),
             Work::MoveLines(moves, _) => (moves.len(), 0),
             Work::KeepSuspensions(kept, _) => (kept.len(), 0),
@@ -224,7 +217,6 @@ impl Committer {
     /// One group: built, applied, flushed; then everybody is told.
     fn commit(&self, gathered: Vec<Work>) {
         let mut group = Group::default();
-        let begun = Instant::now();
         let mut pending = Vec::with_capacity(gathered.len());
         let result = self
             .engine
@@ -237,17 +229,15 @@ impl Committer {
                         trouble = Some(error);
                     }
                 }
+                let began = Instant::now();
                 match trouble {
-                    None => self.make_durable(&trees, &group),
+                    None => self.make_durable(&trees, &group).map(|()| began.elapsed()),
                     Some(error) => Err(disk_error_of_sled(&error)),
                 }
             });
         match result {
-            Ok(()) => {
-                self.events.emit(QueueEvent::Committed {
-                    messages: group.added.len(),
-                    took: begun.elapsed(),
-                });
+            Ok(took) => {
+                let messages = group.added.len();
                 group
                     .files
                     .into_iter()
@@ -258,16 +248,12 @@ impl Committer {
                 self.news
                     .post_suspensions(std::mem::take(&mut group.ordered));
                 pending.into_iter().for_each(|one| one.tell(None));
+                self.events.emit(QueueEvent::Committed { messages, took });
             }
             Err(error) => {
                 self.health.failed(&error);
-                self.events.emit(QueueEvent::CommitFailed {
-                    error: &error.to_string(),
-                });
-                self.events.emit(ProcessEvent::Alarm {
-                    what: &format!("a commit failed, no mail is accepted: {error}"),
-                    todo: "make space or mend the disk below SMTP_QUEUE_PATH; the store is opened again by itself",
-                });
+                let told = error.to_string();
+                self.events.emit(QueueEvent::CommitFailed { error: &told });
                 let unconfirmed = std::mem::take(&mut group.added);
                 // The log may have these moves all the same; if not, the files are orphans.
                 group.files_moved.drain(..).for_each(FileGuard::keep);
@@ -309,6 +295,7 @@ impl Committer {
                     fresh |= changed == Changed::Now;
                     made.push(changed != Changed::Not);
                 }
+                group.settle_closings(trees, wall_clock())?;
                 pending.push(Pending::Made(done, made));
                 // Reports came with the verdicts if these had been made before.
                 if fresh {
@@ -317,19 +304,8 @@ impl Committer {
                         .for_each(|report| group.add(report, &map));
                 }
             }
-            Work::RemoveOver(until, limit, done) => {
-                let mut removed = Removed::default();
-                for entry in trees
-                    .closing
-                    .range(..key::closing(until, QueueId::first_of(UnixMillis(0))))
-                    .take(limit)
-                {
-                    let (key, _) = entry?;
-                    if let Some((_, id)) = key::parse_closing(&key) {
-                        removed.files.extend(group.remove(trees, id, Some(&key))?);
-                        removed.ids.push(id);
-                    }
-                }
+            Work::RemoveOver(sweep, done) => {
+                let removed = group.sweep(trees, &sweep)?;
                 pending.push(Pending::Removed(done, removed));
             }
             Work::MoveToFiles(moves, done) => {
@@ -427,18 +403,8 @@ impl Committer {
             .engine
             .trees()
             .map_err(|error| CommitError::Failed(error.to_string()))?;
-        let counts = self.counters.get();
-        let stop = CleanStop {
-            at_ms: wall_clock().0,
-            routing_fingerprint: self.routing.map().fingerprint(),
-            messages: counts.messages,
-            bytes: counts.bytes,
-            recipients: counts.recipients,
-        };
-        let done = trees
-            .meta
-            .insert("clean_stop", record::seal_clean_stop(&stop))
-            .and_then(|_| trees.db.flush().map(drop));
+        let tally = self.counters.tally();
+        let done = clean_stop::write(&trees, &tally, &self.routing.map().fingerprint(), wall_clock());
         drop(trees);
         self.engine.close();
         done.map_err(|error| disk_error_of_sled(&error))

@@ -1,8 +1,10 @@
-//! How much is in the queue: kept as it changes, never counted while running.
+//! How much is in the queue, and how old: kept as it changes, never counted while running.
 
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Mutex, MutexGuard, PoisonError};
 
-use crate::mail::StateName;
+use crate::mail::{StateName, UnixMillis};
+
+use super::arrivals::{ArrivalChange, Arrivals};
 
 /// The size of the queue, retained messages included.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -15,12 +17,20 @@ pub struct Counts {
     pub recipients: [u64; StateName::ALL.len()],
 }
 
-/// A change of [`Counts`] that takes effect with its commit.
-#[derive(Clone, Copy, Debug, Default)]
+/// All that is kept as the queue changes.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(super) struct Tally {
+    pub counts: Counts,
+    pub arrivals: Arrivals,
+}
+
+/// A change of a [`Tally`] that takes effect with its commit.
+#[derive(Clone, Debug, Default)]
 pub(super) struct Delta {
     messages: i64,
     bytes: i64,
     recipients: [i64; StateName::ALL.len()],
+    arrivals: Vec<ArrivalChange>,
 }
 
 impl Counts {
@@ -29,13 +39,25 @@ impl Counts {
     pub fn recipients_in(&self, state: StateName) -> u64 {
         self.recipients[state as usize]
     }
+}
 
+impl Tally {
     pub(super) fn apply(&mut self, delta: &Delta) {
-        self.messages = self.messages.saturating_add_signed(delta.messages);
-        self.bytes = self.bytes.saturating_add_signed(delta.bytes);
-        for (count, change) in self.recipients.iter_mut().zip(delta.recipients) {
+        let counts = &mut self.counts;
+        counts.messages = counts.messages.saturating_add_signed(delta.messages);
+        counts.bytes = counts.bytes.saturating_add_signed(delta.bytes);
+        for (count, change) in counts.recipients.iter_mut().zip(delta.recipients) {
             *count = count.saturating_add_signed(change);
         }
+        for &change in &delta.arrivals {
+            self.arrivals.apply(change);
+        }
+    }
+
+    /// Whether its parts can be about the same queue.
+    pub(super) fn agrees(&self) -> bool {
+        let waiting = [StateName::Queued, StateName::Deferred, StateName::Held];
+        self.arrivals.totals() == waiting.map(|state| self.counts.recipients_in(state))
     }
 }
 
@@ -50,12 +72,24 @@ impl Delta {
         self.bytes = self.bytes.saturating_sub(signed(size));
     }
 
-    pub(super) fn recipient_added(&mut self, state: StateName) {
-        self.recipients[state as usize] += 1;
+    /// Of a message that arrived at `arrived`: what its id says.
+    pub(super) fn recipient_added(&mut self, state: StateName, arrived: UnixMillis) {
+        self.recipient(state, arrived, 1);
     }
 
-    pub(super) fn recipient_removed(&mut self, state: StateName) {
-        self.recipients[state as usize] -= 1;
+    /// See [`Delta::recipient_added`].
+    pub(super) fn recipient_removed(&mut self, state: StateName, arrived: UnixMillis) {
+        self.recipient(state, arrived, -1);
+    }
+
+    fn recipient(&mut self, state: StateName, arrived: UnixMillis, by: i64) {
+        self.recipients[state as usize] += by;
+        if let Some(change) = ArrivalChange::new(state, arrived, by) {
+            let joined = self.arrivals.last_mut().map(|last| last.joins(&change));
+            if joined != Some(true) {
+                self.arrivals.push(change);
+            }
+        }
     }
 }
 
@@ -63,23 +97,33 @@ fn signed(size: u64) -> i64 {
     i64::try_from(size).unwrap_or(i64::MAX)
 }
 
-/// [`Counts`] that the committer writes and everybody reads.
+/// A [`Tally`] that the committer writes and everybody reads.
 #[derive(Default)]
-pub(super) struct Counters(Mutex<Counts>);
+pub(super) struct Counters(Mutex<Tally>);
 
 impl Counters {
-    pub(super) fn new(counts: Counts) -> Counters {
-        Counters(Mutex::new(counts))
+    pub(super) fn new(tally: Tally) -> Counters {
+        Counters(Mutex::new(tally))
     }
 
     pub(super) fn apply(&self, delta: &Delta) {
-        self.0
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .apply(delta);
+        self.lock().apply(delta);
     }
 
     pub(super) fn get(&self) -> Counts {
-        *self.0.lock().unwrap_or_else(PoisonError::into_inner)
+        self.lock().counts
+    }
+
+    pub(super) fn oldest(&self, state: StateName) -> Option<UnixMillis> {
+        self.lock().arrivals.oldest(state)
+    }
+
+    /// A copy of everything.
+    pub(super) fn tally(&self) -> Tally {
+        self.lock().clone()
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Tally> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }

@@ -27,6 +27,8 @@ pub(super) struct Trees {
     pub due: sled::Tree,
     pub closing: sled::Tree,
     pub destinations: sled::Tree,
+    pub history: sled::Tree,
+    pub tombstones: sled::Tree,
 }
 
 /// sled gave up, by error or by panic.
@@ -59,6 +61,8 @@ impl Trees {
                 due: db.open_tree("due")?,
                 closing: db.open_tree("closing")?,
                 destinations: db.open_tree("destinations")?,
+                history: db.open_tree("history")?,
+                tombstones: db.open_tree("tombstones")?,
                 db,
             })
         }));
@@ -70,6 +74,21 @@ impl Trees {
                 "sled panicked; see the line above".into(),
             )),
         }
+    }
+
+    /// Each of them.
+    pub(super) fn all(&self) -> [&sled::Tree; 9] {
+        [
+            &self.meta,
+            &self.messages,
+            &self.bodies,
+            &self.recipients,
+            &self.due,
+            &self.closing,
+            &self.destinations,
+            &self.history,
+            &self.tombstones,
+        ]
     }
 
     /// Writes and flushes something. Each time something else: sled leaves out a write that would

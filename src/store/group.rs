@@ -2,7 +2,7 @@
 //! transaction. Nothing of a group is visible before it is applied, so what the group itself has
 //! already changed is looked up here first.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 
 use sled::transaction::{ConflictableTransactionError, TransactionError};
 use sled::{Batch, Transactional as _};
@@ -12,8 +12,10 @@ use crate::mail::{
 };
 
 use super::body_files::FileGuard;
+use super::closing::Closings;
 use super::counters::Delta;
 use super::engine::Trees;
+use super::history::{HistoryEvent, Remembered};
 use super::intake::{FinishedBody, Octets};
 use super::record::{self, Place, StoredMessage};
 use super::reroute::Map;
@@ -132,14 +134,20 @@ pub(super) fn due_item(
 /// Changes that will share one flush.
 #[derive(Default)]
 pub(super) struct Group {
-    messages: Batch,
-    bodies: Batch,
-    recipients: Batch,
+    pub(super) messages: Batch,
+    pub(super) bodies: Batch,
+    pub(super) recipients: Batch,
     due: Batch,
-    closing: Batch,
+    pub(super) closing: Batch,
     destinations: Batch,
+    pub(super) history: Batch,
+    pub(super) tombstones: Batch,
     /// Recipients as this group leaves them.
-    changed: HashMap<[u8; 20], Recipient>,
+    pub(super) changed: HashMap<[u8; 20], Recipient>,
+    /// Messages that this group takes out.
+    pub(super) gone: HashSet<QueueId>,
+    pub(super) closings: Closings,
+    pub(super) remembered: Remembered,
     pub delta: Delta,
     pub news: Vec<DueItem>,
     /// Destinations that somebody suspends, or whose suspension somebody lifts, in that order.
@@ -168,7 +176,7 @@ impl Group {
         }
         for (key, record, state) in new.recipients {
             self.recipients.insert(&key, record);
-            self.delta.recipient_added(state.name());
+            self.delta.recipient_added(state.name(), new.id.made_at());
         }
         for item in new.due {
             self.stand_in_line(item);
@@ -193,7 +201,8 @@ impl Group {
     }
 
     /// Changes a recipient, if it is as `change.before` says. `Ok(true)` also if it had been
-    /// changed in just this way before (an answer that was lost).
+    /// changed in just this way before (an answer that was lost). [`Group::settle_closings`] comes
+    /// behind all changes of a verdict.
     ///
     /// # Panics
     /// If the change is none that a life allows: a bug of the caller.
@@ -205,7 +214,10 @@ impl Group {
         now: UnixMillis,
     ) -> Result<Changed, sled::Error> {
         let RecipientChange {
-            id, before, after, ..
+            id,
+            before,
+            after,
+            note,
         } = change;
         assert_eq!(
             (before.no, &before.address),
@@ -233,48 +245,16 @@ impl Group {
         }
         self.recipients
             .insert(&key, record::seal_recipient(&key, after));
-        self.delta.recipient_removed(before.state.name());
-        self.delta.recipient_added(after.state.name());
+        let arrived = id.made_at();
+        self.delta.recipient_removed(before.state.name(), arrived);
+        self.delta.recipient_added(after.state.name(), arrived);
         self.changed.insert(key, after.clone());
-        if after.state.is_final() && self.all_final(trees, *id)? {
-            self.closing.insert(&key::closing(now, *id), &[]);
+        self.closings.touch(*id, &before.state, &after.state);
+        self.remember_attempt(trees, &key, before, after)?;
+        if let Some(note) = note {
+            self.remember(trees, &key, now, HistoryEvent::Operator((**note).clone()))?;
         }
         Ok(Changed::Now)
-    }
-
-    /// Takes a message out, with everything that belongs to it. `closing` is its key there. Returns
-    /// the name of its file, if it has one: no record names it once this group is durable.
-    pub(super) fn remove(
-        &mut self,
-        trees: &Trees,
-        id: QueueId,
-        closing: Option<&[u8]>,
-    ) -> Result<Option<String>, sled::Error> {
-        let mut file = None;
-        if let Some(closing) = closing {
-            self.closing.remove(closing);
-        }
-        let key = id.to_bytes();
-        for entry in trees.recipients.scan_prefix(key) {
-            let (key, sealed) = entry?;
-            if let Some((_, no)) = key::parse_recipient(&key)
-                && let Ok(rcpt) = record::open_recipient(&key, no, &sealed)
-            {
-                self.delta.recipient_removed(rcpt.state.name());
-            }
-            self.recipients.remove(key);
-        }
-        if let Some(sealed) = trees.messages.get(key)?
-            && let Ok(stored) = record::open_message(id, &sealed)
-        {
-            self.delta.message_removed(stored.message.size());
-            if let Place::File(name) = stored.place {
-                file = Some(name);
-            }
-        }
-        self.messages.remove(&key);
-        self.bodies.remove(&key);
-        Ok(file)
     }
 
     /// Names a file as the place of a body that was inline. `false`, and the file goes, if the
@@ -286,6 +266,9 @@ impl Group {
         file: FileGuard,
     ) -> Result<bool, sled::Error> {
         let key = id.to_bytes();
+        if self.gone.contains(&id) {
+            return Ok(false);
+        }
         let Some(sealed) = trees.messages.get(key)? else {
             return Ok(false);
         };
@@ -343,15 +326,19 @@ impl Group {
             &trees.due,
             &trees.closing,
             &trees.destinations,
+            &trees.history,
+            &trees.tombstones,
         );
         let applied = all.transaction(
-            |(messages, bodies, recipients, due, closing, destinations)| {
+            |(messages, bodies, recipients, due, closing, destinations, history, tombstones)| {
                 messages.apply_batch(&self.messages)?;
                 bodies.apply_batch(&self.bodies)?;
                 recipients.apply_batch(&self.recipients)?;
                 due.apply_batch(&self.due)?;
                 closing.apply_batch(&self.closing)?;
                 destinations.apply_batch(&self.destinations)?;
+                history.apply_batch(&self.history)?;
+                tombstones.apply_batch(&self.tombstones)?;
                 Ok::<(), ConflictableTransactionError<std::convert::Infallible>>(())
             },
         );
@@ -372,6 +359,12 @@ impl Group {
         self.news.push(place);
     }
 
+    /// Whether this group changes a recipient of that message.
+    pub(super) fn changes_message(&self, id: QueueId) -> bool {
+        let id = id.to_bytes();
+        self.changed.keys().any(|key| key.starts_with(&id))
+    }
+
     /// A recipient as this group leaves it.
     pub(super) fn recipient(
         &self,
@@ -379,32 +372,14 @@ impl Group {
         key: &[u8; 20],
         no: RecipientNo,
     ) -> Result<Option<Recipient>, sled::Error> {
+        if key::parse_recipient(key).is_some_and(|(id, _)| self.gone.contains(&id)) {
+            return Ok(None);
+        }
         if let Some(changed) = self.changed.get(key) {
             return Ok(Some(changed.clone()));
         }
         let sealed = trees.recipients.get(key)?;
         Ok(sealed.and_then(|sealed| record::open_recipient(key, no, &sealed).ok()))
-    }
-
-    /// Whether every recipient of a message is final, this group's changes included.
-    fn all_final(&self, trees: &Trees, id: QueueId) -> Result<bool, sled::Error> {
-        for entry in trees.recipients.scan_prefix(id.to_bytes()) {
-            let (key, sealed) = entry?;
-            let Some((_, no)) = key::parse_recipient(&key) else {
-                continue;
-            };
-            let changed = self.changed.get(&*key).map(|rcpt| rcpt.state.is_final());
-            let is_final = match changed {
-                Some(is_final) => is_final,
-                // A damaged recipient can't be waited for; verification tells of it.
-                None => record::open_recipient(&key, no, &sealed)
-                    .map_or(true, |rcpt| rcpt.state.is_final()),
-            };
-            if !is_final {
-                return Ok(false);
-            }
-        }
-        Ok(true)
     }
 }
 

@@ -6,6 +6,9 @@ use super::DueItem;
 
 const ID_BYTES: usize = 16;
 const TAIL_BYTES: usize = 1 + 8 + ID_BYTES + 4;
+pub(super) const HISTORY_BYTES: usize = ID_BYTES + 4 + 4 + 1;
+/// No time begins like this.
+const PURGED: u8 = 0xff;
 
 /// `recipients`: queue id, recipient number.
 pub(super) fn recipient(id: QueueId, no: RecipientNo) -> [u8; ID_BYTES + 4] {
@@ -52,6 +55,14 @@ pub(super) fn parse_due(key: &[u8]) -> Option<DueItem> {
     })
 }
 
+/// The destination's name and the queue id in a key of [`due`], without a copy.
+pub(super) fn parse_due_line(key: &[u8]) -> Option<(&str, QueueId)> {
+    let (name, tail) = key.split_at_checked(key.len().checked_sub(TAIL_BYTES)?)?;
+    let (_, tail) = tail.strip_prefix(&[0])?.split_first_chunk::<8>()?;
+    let (id, _) = parse_recipient(tail)?;
+    Some((std::str::from_utf8(name).ok()?, id))
+}
+
 /// Where a destination's line begins in `due`.
 pub(super) fn line_start(destination: &Destination) -> Vec<u8> {
     let mut key = destination.as_str().as_bytes().to_vec();
@@ -72,6 +83,37 @@ pub(super) fn closing(at: UnixMillis, id: QueueId) -> [u8; 8 + ID_BYTES] {
     key[..8].copy_from_slice(&at.0.to_be_bytes());
     key[8..].copy_from_slice(&id.to_bytes());
     key
+}
+
+/// `closing`, of messages all of whose recipients are purged: 0xFF, time, queue id. They stand behind
+/// all others, since these go by another span.
+pub(super) fn purged(at: UnixMillis, id: QueueId) -> [u8; 1 + 8 + ID_BYTES] {
+    let mut key = [PURGED; 1 + 8 + ID_BYTES];
+    key[1..].copy_from_slice(&closing(at, id));
+    key
+}
+
+/// Back from [`purged`].
+pub(super) fn parse_purged(key: &[u8]) -> Option<(UnixMillis, QueueId)> {
+    parse_closing(key.strip_prefix(&[PURGED])?)
+}
+
+/// `history`: queue id, recipient number, number of the event, and what it is an event of.
+pub(super) fn history(recipient: &[u8; ID_BYTES + 4], no: u32, kind: u8) -> [u8; HISTORY_BYTES] {
+    let mut key = [kind; HISTORY_BYTES];
+    key[..ID_BYTES + 4].copy_from_slice(recipient);
+    key[ID_BYTES + 4..ID_BYTES + 8].copy_from_slice(&no.to_be_bytes());
+    key
+}
+
+/// Back from [`history`]: whose, and the number of the event.
+pub(super) fn parse_history(key: &[u8]) -> Option<(QueueId, RecipientNo, u32)> {
+    let (recipient, rest) = key.split_first_chunk::<{ ID_BYTES + 4 }>()?;
+    let (no, [_]) = rest.split_first_chunk::<4>()? else {
+        return None;
+    };
+    let (id, rcpt) = parse_recipient(recipient)?;
+    Some((id, rcpt, u32::from_be_bytes(*no)))
 }
 
 /// Back from [`closing`].
@@ -99,7 +141,10 @@ mod tests {
     fn keys_come_back_as_they_went() {
         for domain in ["a.test", "[IPv6:::1]", "[127.0.0.1]"] {
             let want = item(domain, 0x0102_0304);
-            assert_eq!(parse_due(&due(&want)), Some(want));
+            let key = due(&want);
+            let line = Some((want.destination.as_str(), want.id));
+            assert_eq!(parse_due_line(&key), line);
+            assert_eq!(parse_due(&key), Some(want));
         }
         assert_eq!(parse_due(b"short"), None);
         let id = QueueId::new(UnixMillis(1), 2);
@@ -107,10 +152,20 @@ mod tests {
             parse_closing(&closing(UnixMillis(5), id)),
             Some((UnixMillis(5), id))
         );
+        assert_eq!(parse_closing(&purged(UnixMillis(5), id)), None);
         assert_eq!(
-            parse_recipient(&recipient(id, RecipientNo(8))),
-            Some((id, RecipientNo(8)))
+            parse_purged(&purged(UnixMillis(5), id)),
+            Some((UnixMillis(5), id))
         );
+        assert_eq!(parse_purged(&closing(UnixMillis(5), id)), None);
+        assert!(purged(UnixMillis(0), id)[..] > closing(UnixMillis(u64::MAX >> 8), id)[..]);
+        let rcpt = recipient(id, RecipientNo(8));
+        assert_eq!(parse_recipient(&rcpt), Some((id, RecipientNo(8))));
+        assert_eq!(
+            parse_history(&history(&rcpt, 7, 1)),
+            Some((id, RecipientNo(8), 7))
+        );
+        assert_eq!(parse_history(&rcpt), None);
     }
 
     #[test]

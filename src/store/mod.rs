@@ -9,6 +9,8 @@
 mod ages;
 mod arrivals;
 mod body_files;
+mod clean_stop;
+mod closing;
 mod committer;
 mod counters;
 mod durable_flush;
@@ -65,6 +67,7 @@ pub use suspension::{Suspension, SuspensionCause};
 pub use verify::{Damage, DamagedWhat, VerifyFrom, VerifyPage};
 
 use body_files::BodyFiles;
+use closing::Sweep;
 use committer::{Committer, Done, Work};
 use counters::Counters;
 use engine::{Engine, Trees};
@@ -110,7 +113,8 @@ struct Inner {
     events: Events,
     /// How far [`Store::move_over_to_files`] has come in the order of closing times.
     moved: Mutex<Vec<u8>>,
-    _directory: QueueDirectory,
+    /// Locked as long as this lives.
+    directory: QueueDirectory,
 }
 
 /// Why a change was not made. Nothing of it is in the store, now or later.
@@ -255,10 +259,10 @@ impl Store {
             path: path.clone(),
             error: error.to_string(),
         };
-        let counts = recovery.run().map_err(database_error)?;
+        let tally = recovery.run().map_err(database_error)?;
         let engine = Arc::new(Engine::new(directory.database(), trees));
         let (counters, news) = (
-            Arc::new(Counters::new(counts)),
+            Arc::new(Counters::new(tally)),
             Arc::new(NewsBoard::default()),
         );
         let health = Arc::new(Health::new(path.clone(), min_free_space));
@@ -287,7 +291,7 @@ impl Store {
             routing,
             events,
             moved,
-            _directory: directory,
+            directory,
         })))
     }
 
@@ -590,27 +594,34 @@ impl Store {
         self.told(read::on_reader(&self.0.engine, load).await, id)
     }
 
-    /// Removes up to `limit` messages that have been over since before `until`, with everything that
-    /// belongs to them; says which.
+    /// Removes up to `limit` messages that were kept long enough at `now`, with everything that belongs
+    /// to them.
     pub async fn remove_over(
         &self,
-        until: UnixMillis,
+        now: UnixMillis,
+        keeping: Keeping,
         limit: usize,
-    ) -> Result<Vec<QueueId>, CommitError> {
-        let removed = self
-            .ask(|done| Work::RemoveOver(until, limit, done))
-            .await?;
-        let (files, last) = (self.0.files.clone(), removed.ids.len() < limit);
+    ) -> Result<RemovedPage, CommitError> {
+        let sweep = Sweep {
+            now,
+            keeping,
+            limit,
+        };
+        let removed = self.ask(|done| Work::RemoveOver(sweep, done)).await?;
+        let files = self.0.files.clone();
         let sweep = move || {
             // What can't be removed now is an orphan, which a start after a crash removes.
             removed
                 .files
                 .iter()
                 .for_each(|name| drop(files.remove(name)));
-            if last {
-                files.remove_empty_days(QueueId::first_of(until));
+            if !removed.more {
+                files.remove_empty_days(QueueId::first_of(now.before(keeping.retention)));
             }
-            removed.ids
+            RemovedPage {
+                ids: removed.ids,
+                more: removed.more,
+            }
         };
         tokio::task::spawn_blocking(sweep)
             .await

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use proptest::prelude::*;
 
-use super::tests::{NOW, Place, accept_as, by_route, read_body, recipient};
+use super::tests::{AT_ONCE, NOW, Place, accept_as, by_route, read_body, recipient};
 use super::*;
 use crate::mail::{HeldBy, RecipientState, StateName};
 
@@ -24,7 +24,21 @@ enum Op {
         no: usize,
         to: To,
     },
-    RemoveOver,
+    /// Recipients from this one on, so many.
+    Purge {
+        message: usize,
+        no: usize,
+        count: usize,
+    },
+    Restore {
+        message: usize,
+        no: usize,
+        count: usize,
+    },
+    /// What the undo window no more holds goes, if it is over.
+    RemoveOver {
+        undo: bool,
+    },
     MoveOver,
     Reroute(u8),
     /// A page of so many recipients.
@@ -53,7 +67,11 @@ fn ops() -> impl Strategy<Value = Vec<Op>> {
         2 => (1..6_usize).prop_map(Op::Release),
         8 => (any::<usize>(), any::<usize>(), to)
             .prop_map(|(message, no, to)| Op::Verdict { message, no, to }),
-        1 => Just(Op::RemoveOver),
+        4 => (any::<usize>(), 0..3_usize, 1..4_usize)
+            .prop_map(|(message, no, count)| Op::Purge { message, no, count }),
+        3 => (any::<usize>(), 0..3_usize, 1..4_usize)
+            .prop_map(|(message, no, count)| Op::Restore { message, no, count }),
+        2 => any::<bool>().prop_map(|undo| Op::RemoveOver { undo }),
         1 => Just(Op::MoveOver),
         1 => prop_oneof![Just(0), Just(8), Just(20)].prop_map(Op::Reroute),
         2 => (1..4_usize).prop_map(Op::MoveLines),
@@ -77,6 +95,17 @@ impl Kept {
     fn is_over(&self) -> bool {
         self.recipients.iter().all(|(_, state)| state.is_final())
     }
+
+    fn purged(&self) -> usize {
+        let states = self.recipients.iter().map(|(_, state)| state.name());
+        states.filter(|name| *name == StateName::Purged).count()
+    }
+}
+
+/// One of them, if there is any.
+fn nth(kept: &mut BTreeMap<QueueId, Kept>, n: usize) -> Option<&mut Kept> {
+    let which = n.checked_rem(kept.len())?;
+    kept.values_mut().nth(which)
 }
 
 impl Model {
@@ -138,16 +167,94 @@ impl Model {
             let states = self.0.values().flat_map(|kept| &kept.recipients);
             let want = states.filter(|(_, state)| state.name() == name).count();
             assert_eq!(counts.recipients_in(name), want as u64, "{name:?}");
+            let waiting = [StateName::Queued, StateName::Deferred, StateName::Held];
+            let in_state = |kept: &&Kept| kept.recipients.iter().any(|(_, s)| s.name() == name);
+            let oldest = self.0.values().find(in_state).map(|kept| kept.message.id);
+            let oldest = oldest.filter(|_| waiting.contains(&name));
+            let stretch = oldest.map(|id| UnixMillis(id.made_at().0 / 10_000 * 10_000));
+            assert_eq!(store.oldest(name), stretch, "{name:?}");
         }
+        self.check_closings(store);
+    }
+
+    /// Each message that is over has one place among these, and nothing else has one.
+    fn check_closings(&self, store: &Store) {
+        let trees = store.0.engine.trees().unwrap();
+        let (mut over, mut purged, mut tombstones) = (Vec::new(), Vec::new(), Vec::new());
+        for (&id, kept) in self.0.iter().filter(|(_, kept)| kept.is_over()) {
+            let count = kept.purged();
+            match count == kept.recipients.len() {
+                true => purged.push(id),
+                false => over.push(id),
+            }
+            tombstones.extend((count > 0).then_some(id));
+        }
+        let mut places: BTreeMap<QueueId, Vec<u8>> = BTreeMap::new();
+        let (mut in_over, mut in_purged) = (Vec::new(), Vec::new());
+        for key in trees.closing.iter().keys().flatten() {
+            in_over.extend(key::parse_closing(&key).map(|(_, id)| id));
+            in_purged.extend(key::parse_purged(&key).map(|(_, id)| id));
+            let place = key::parse_closing(&key).or_else(|| key::parse_purged(&key));
+            places.insert(place.unwrap().1, key.to_vec());
+        }
+        in_over.sort();
+        in_purged.sort();
+        assert_eq!((in_over, in_purged), (over, purged));
+        let mut found = Vec::new();
+        for (id, place) in trees.tombstones.iter().flatten() {
+            let id = key::parse_message(&id).unwrap();
+            assert_eq!(*place, places[&id]);
+            found.push(id);
+        }
+        assert_eq!(found, tombstones);
+    }
+
+    /// Purges or restores some recipients of a message in one step.
+    async fn order(
+        &mut self,
+        store: &Store,
+        message: usize,
+        nos: std::ops::Range<usize>,
+        back: bool,
+    ) {
+        let Some(kept) = nth(&mut self.0, message) else {
+            return;
+        };
+        let id = kept.message.id;
+        let loaded = store.entry(id).await.unwrap().unwrap();
+        let mut changes = Vec::new();
+        for (before, (_, state)) in loaded.recipients.into_iter().zip(&mut kept.recipients) {
+            assert_eq!(before.state, *state);
+            let next = match (*state, state.waiting()) {
+                (RecipientState::Purged { was, .. }, _) if back => was.into(),
+                (_, Some(was)) if !back => RecipientState::Purged { at: NOW, was },
+                _ => continue,
+            };
+            if !nos.contains(&usize::try_from(before.no.0).unwrap()) {
+                continue;
+            }
+            *state = next;
+            let after = Recipient {
+                state: next,
+                ..before.clone()
+            };
+            let note = None;
+            changes.push(RecipientChange {
+                id,
+                before,
+                after,
+                note,
+            });
+        }
+        let made = store.record(changes, vec![]).await.unwrap();
+        assert!(made.into_iter().all(|made| made));
     }
 
     /// Changes a recipient in the store and here, if there is one that can change.
     async fn verdict(&mut self, store: &Store, message: usize, no: usize, to: To) {
-        if self.0.is_empty() {
+        let Some(kept) = nth(&mut self.0, message) else {
             return;
-        }
-        let which = message % self.0.len();
-        let kept = self.0.values_mut().nth(which).unwrap();
+        };
         let at = no % kept.recipients.len();
         let no = RecipientNo(u32::try_from(at).unwrap());
         let loaded = store.load(kept.message.id, &[no]).await.unwrap().unwrap();
@@ -232,12 +339,30 @@ async fn run(ops: Vec<Op>) {
             }
             Op::Verdict { message, no, to } => model.verdict(&store, message, no, to).await,
             Op::Release(limit) => model.release(&store, limit).await,
-            Op::RemoveOver => {
-                let mut removed = store.remove_over(later, usize::MAX).await.unwrap();
+            Op::Purge { message, no, count } => {
+                model.order(&store, message, no..no + count, false).await;
+            }
+            Op::Restore { message, no, count } => {
+                model.order(&store, message, no..no + count, true).await;
+            }
+            Op::RemoveOver { undo } => {
+                let years = |n: u64| Duration::from_secs(n * 365 * 86_400);
+                let (now, undo_window) = match undo {
+                    true => (later, years(9)),
+                    false => (later.after(years(10)), Duration::ZERO),
+                };
+                let keeping = Keeping {
+                    undo_window,
+                    ..AT_ONCE
+                };
+                let page = store.remove_over(now, keeping, 1_000).await.unwrap();
+                assert!(!page.more);
+                let mut removed = page.ids;
                 removed.sort();
-                let over = model.0.iter().filter(|(_, kept)| kept.is_over());
+                let goes = |kept: &Kept| kept.is_over() && !(undo && kept.purged() > 0);
+                let over = model.0.iter().filter(|(_, kept)| goes(kept));
                 assert_eq!(removed, over.map(|(id, _)| *id).collect::<Vec<_>>());
-                model.0.retain(|_, kept| !kept.is_over());
+                model.0.retain(|_, kept| !goes(kept));
             }
             Op::MoveOver => {
                 store.move_over_to_files(later, usize::MAX).await.unwrap();

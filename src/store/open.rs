@@ -291,25 +291,8 @@ impl QueueDirectory {
             SledTrouble::Locked => io::Error::other("locked"),
             SledTrouble::Failed(error) => io::Error::other(error),
         })?;
-        let from = [
-            &trees.meta,
-            &trees.messages,
-            &trees.bodies,
-            &trees.recipients,
-            &trees.due,
-            &trees.closing,
-            &trees.destinations,
-        ];
-        let to = [
-            &copy.meta,
-            &copy.messages,
-            &copy.bodies,
-            &copy.recipients,
-            &copy.due,
-            &copy.closing,
-            &copy.destinations,
-        ];
-        for (from, to) in from.into_iter().zip(to) {
+        let copies = trees.all().into_iter().zip(copy.all());
+        for (from, to) in copies {
             for entry in from {
                 let (key, value) = entry.map_err(failed)?;
                 to.insert(key, value).map_err(failed)?;
@@ -358,14 +341,10 @@ impl QueueDirectory {
 
 /// Whether the content is at most so many bytes, found out without a look at more of it.
 fn has_at_most(trees: &Trees, max: u64) -> bool {
-    let all = [
-        &trees.messages,
-        &trees.bodies,
-        &trees.recipients,
-        &trees.due,
-        &trees.closing,
-    ];
-    let mut entries = all.into_iter().flat_map(|tree| tree.iter().flatten());
+    let mut entries = trees
+        .all()
+        .into_iter()
+        .flat_map(|tree| tree.iter().flatten());
     let left = entries.try_fold(max, |left, (key, value)| {
         left.checked_sub((key.len() + value.len()) as u64)
     });

@@ -170,7 +170,7 @@ pub(super) fn recipients(trees: &Trees, id: QueueId) -> Result<Vec<Recipient>, R
     Ok(found)
 }
 
-fn failed(error: sled::Error) -> ReadError {
+pub(super) fn failed(error: sled::Error) -> ReadError {
     ReadError::Failed(error.to_string())
 }
 

@@ -11,12 +11,14 @@ use crate::mail::{AddressDomain, Destination, QueueId, UnixMillis};
 use crate::observe::{Events, ProcessEvent, QueueEvent};
 
 use super::body_files::{BodyFiles, private_directory};
-use super::counters::{Counts, Delta};
+use super::clean_stop;
+use super::closing::Ended;
+use super::counters::{Delta, Tally};
 use super::engine::Trees;
 use super::fingerprint::Fingerprint;
 use super::group::{Group, due_item};
 use super::key;
-use super::record::{self, CleanStop, Place, StoredMessage};
+use super::record::{self, Place, StoredMessage};
 use super::reroute::Map;
 
 /// Changes that are applied at once while recovering.
@@ -38,7 +40,7 @@ pub(super) struct Recovery<'a> {
 /// What was found and done.
 #[derive(Debug, Default)]
 struct Found {
-    counts: Counts,
+    tally: Tally,
     orphans: u64,
     lines_mended: u64,
     damaged: u64,
@@ -48,26 +50,9 @@ struct Found {
 
 impl Recovery<'_> {
     /// Puts the store in order and says how much is in it. Blocks.
-    pub(super) fn run(&self) -> Result<Counts, sled::Error> {
-        let clean = self.trees.meta.remove("clean_stop")?;
-        let clean = clean.and_then(|sealed| record::open_clean_stop(&sealed).ok());
-        self.trees.db.flush()?;
-        if let Some(CleanStop {
-            routing_fingerprint,
-            messages,
-            bytes,
-            recipients,
-            ..
-        }) = clean
-        {
-            let counts = Counts {
-                messages,
-                bytes,
-                recipients,
-            };
-            if routing_fingerprint == self.routing_fingerprint {
-                return Ok(counts);
-            }
+    pub(super) fn run(&self) -> Result<Tally, sled::Error> {
+        if let Some(tally) = clean_stop::take(self.trees, self.routing_fingerprint)? {
+            return Ok(tally);
         }
         let mut found = Found::default();
         self.messages(&mut found)?;
@@ -79,12 +64,12 @@ impl Recovery<'_> {
         self.orphaned_files(&mut found);
         self.trees.db.flush()?;
         self.events.emit(QueueEvent::Recovered {
-            messages: found.counts.messages,
+            messages: found.tally.counts.messages,
             orphans: found.orphans,
             lines_mended: found.lines_mended,
             damaged: found.damaged,
         });
-        Ok(found.counts)
+        Ok(found.tally)
     }
 
     /// Every message with its recipients and its body, and recipients that no message names. Both
@@ -143,7 +128,8 @@ impl Recovery<'_> {
         found: &mut Found,
     ) -> Result<(), sled::Error> {
         let id = stored.message.id;
-        let (mut count, mut open) = (0, 0);
+        let mut count = 0;
+        let mut ended = Some(Ended::default());
         let mut delta = Delta::default();
         for entry in recipients {
             let (key, sealed) = entry?;
@@ -161,8 +147,8 @@ impl Recovery<'_> {
                 continue;
             };
             count += 1;
-            open += u32::from(!rcpt.state.is_final());
-            delta.recipient_added(rcpt.state.name());
+            ended = ended.and_then(|ended| ended.with(Some(&rcpt)));
+            delta.recipient_added(rcpt.state.name(), id.made_at());
             if let Some(item) = due_item(id, &rcpt, self.destination_of) {
                 found.in_line.add(&key::due(&item));
             }
@@ -175,17 +161,23 @@ impl Recovery<'_> {
             ));
             found.damaged += 1;
         }
-        if open > 0 && !self.body_is_there(stored)? {
+        if ended.is_none() && !self.body_is_there(stored)? {
             self.alarm(&format!(
                 "{id}: its body is missing; its recipients will be reported as failed"
             ));
             found.damaged += 1;
         }
-        if open == 0 && closing.binary_search(&id).is_err() {
-            self.trees.closing.insert(key::closing(self.now, id), &[])?;
+        if let Some(ended) = ended
+            && closing.binary_search(&id).is_err()
+        {
+            let place = ended.place(self.now, id);
+            self.trees.closing.insert(&*place, &[])?;
+            if ended.has_tombstone() {
+                self.trees.tombstones.insert(id.to_bytes(), place)?;
+            }
         }
         delta.message_added(stored.message.size());
-        found.counts.apply(&delta);
+        found.tally.apply(&delta);
         Ok(())
     }
 
@@ -251,28 +243,39 @@ impl Recovery<'_> {
     fn closing_ids(&self) -> Result<Vec<QueueId>, sled::Error> {
         let mut ids = Vec::new();
         for key in self.trees.closing.iter().keys() {
-            ids.extend(key::parse_closing(&key?).map(|(_, id)| id));
+            ids.extend(closing_id(&key?));
         }
         ids.sort_unstable();
         Ok(ids)
     }
 
-    /// Bodies and closing times that no message names.
+    /// Bodies, closing times and history that no message names.
     fn orphaned_records(&self, found: &mut Found) -> Result<(), sled::Error> {
         let Trees {
-            bodies, closing, ..
+            bodies,
+            closing,
+            history,
+            tombstones,
+            ..
         } = self.trees;
+        let of_message: fn(&[u8]) -> Option<QueueId> = key::parse_message;
         for (tree, id_of) in [
-            (bodies, key::parse_message as fn(&[u8]) -> Option<QueueId>),
-            (closing, |key| key::parse_closing(key).map(|(_, id)| id)),
+            (bodies, of_message),
+            (closing, closing_id),
+            (tombstones, of_message),
+            (history, |key| key::parse_history(key).map(|(id, ..)| id)),
         ] {
+            let mut last = None;
             for key in tree.iter().keys() {
                 let key = key?;
                 let named = match id_of(&key) {
+                    Some(id) if last == Some(id) => true,
                     Some(id) => self.trees.messages.contains_key(id.to_bytes())?,
                     None => false,
                 };
-                if !named {
+                if named {
+                    last = id_of(&key);
+                } else {
                     tree.remove(&key)?;
                     found.orphans += 1;
                 }
@@ -373,6 +376,12 @@ impl Recovery<'_> {
     }
 }
 
+/// The message that has this place among those that are over.
+fn closing_id(key: &[u8]) -> Option<QueueId> {
+    let place = key::parse_closing(key).or_else(|| key::parse_purged(key));
+    place.map(|(_, id)| id)
+}
+
 /// Takes a message out together with its places in line; for what was never confirmed.
 pub(super) fn remove_with_line(
     trees: &Trees,
@@ -388,7 +397,7 @@ pub(super) fn remove_with_line(
             trees.due.remove(key::due(&place))?;
         }
     }
-    group.remove(trees, id, None)?; // its file went with the answer to its client
+    group.remove(trees, id)?; // its file went with the answer to its client
     // The counters never saw it.
     group.delta = Delta::default();
     Ok(())

@@ -8,6 +8,12 @@ use crate::mail::{
 
 pub(super) const NOW: UnixMillis = UnixMillis(1_795_000_000_000);
 
+/// Nothing that is over stays.
+pub(super) const AT_ONCE: Keeping = Keeping {
+    retention: Duration::ZERO,
+    undo_window: Duration::ZERO,
+};
+
 pub(super) struct Place {
     dir: tempfile::TempDir,
     /// Which way mail goes, for [`by_route`].
@@ -294,7 +300,8 @@ async fn what_is_over_is_moved_to_a_file_and_removed_in_time_and_leaves_nothing(
     let store = place.crash(store);
     assert_eq!(read_body(&store, &small).await.unwrap(), b"small");
 
-    assert_eq!(store.remove_over(later, 10).await.unwrap().len(), 2);
+    let removed = store.remove_over(later, AT_ONCE, 10).await.unwrap();
+    assert_eq!((removed.ids.len(), removed.more), (2, false));
     assert_eq!(store.0.files.list().unwrap(), Vec::<String>::new());
     assert_eq!(store.counts().messages, 1);
     assert_eq!(store.counts().bytes, open.size());

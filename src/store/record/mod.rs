@@ -3,14 +3,20 @@
 //! `migrations/` so that older programs leave the queue alone. Versions that were ever written are
 //! read for ever.
 
+mod clean_stop;
 mod destination;
+mod history;
 mod message;
 mod recipient;
 mod security;
 
+pub(super) use clean_stop::{
+    CleanStop, PART_STRETCHES_MAX, open_arrivals, open_clean_stop, seal_arrivals, seal_clean_stop,
+};
 pub(super) use destination::{open_suspension, seal_suspension};
+pub(super) use history::{open_history, seal_history};
 pub(super) use message::{Place, StoredMessage, open_message, seal_message};
-pub(super) use recipient::{open_recipient, seal_recipient};
+pub(super) use recipient::{held_at, open_recipient, seal_recipient};
 
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
@@ -34,8 +40,6 @@ pub(super) enum RecordError {
 }
 
 const CRC_BYTES: usize = 4;
-const CLEAN_STOP: &[u8] = b"clean_stop";
-const CLEAN_STOP_VERSION: u8 = 1;
 
 /// Bincode with a bound on what a length in damaged bytes could make us allocate.
 fn layout() -> bincode::config::Configuration<
@@ -86,6 +90,13 @@ fn decode<T: DeserializeOwned>(content: &[u8]) -> Result<T, RecordError> {
     }
 }
 
+/// What stands at the front of `content`, borrowed from it.
+fn decode_beginning<'a, T: Deserialize<'a>>(content: &'a [u8]) -> Result<T, RecordError> {
+    let beginning = bincode::serde::borrow_decode_from_slice(content, layout());
+    let (value, _) = beginning.map_err(|_| RecordError::Decode)?;
+    Ok(value)
+}
+
 fn checksum(key: &[u8], record: &[u8]) -> u32 {
     let mut crc = crc32fast::Hasher::new();
     crc.update(key);
@@ -97,28 +108,6 @@ fn address(text: &str) -> Result<Address, RecordError> {
     Address::parse(text.as_bytes(), Spelling::Utf8).map_err(|_| RecordError::Content("an address"))
 }
 
-/// What a clean stop leaves in `meta`, so that the next start need not scan.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub(super) struct CleanStop {
-    pub at_ms: u64,
-    pub routing_fingerprint: String,
-    pub messages: u64,
-    pub bytes: u64,
-    /// In the order of `StateName::ALL`.
-    pub recipients: [u64; 7],
-}
-
-pub(super) fn seal_clean_stop(stop: &CleanStop) -> Vec<u8> {
-    seal(CLEAN_STOP, CLEAN_STOP_VERSION, stop)
-}
-
-pub(super) fn open_clean_stop(sealed: &[u8]) -> Result<CleanStop, RecordError> {
-    match unseal(CLEAN_STOP, sealed)? {
-        (CLEAN_STOP_VERSION, content) => decode(content),
-        (version, _) => Err(RecordError::Version(version)),
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -128,7 +117,7 @@ mod tests {
         Recipient, RecipientNo, RecipientState, Remote, Reply, ReplyCode, Ret, ReversePath,
         Security, TlsFacts, UnixMillis,
     };
-    use crate::store::Suspension;
+    use crate::store::{HistoryEvent, HistoryRecord, Note, Suspension, SuspensionCause};
 
     fn stored() -> StoredMessage {
         StoredMessage {
@@ -229,14 +218,41 @@ mod tests {
         );
         let suspension = Suspension {
             since: UnixMillis(1),
-            until: UnixMillis(2),
-            times: 3,
-            trouble: rcpt.last_answer.unwrap(),
+            until: Some(UnixMillis(2)),
+            cause: SuspensionCause::Trouble {
+                times: 3,
+                answer: rcpt.last_answer.clone().unwrap(),
+            },
         };
-        assert_eq!(
-            open_suspension(b"k", &seal_suspension(b"k", &suspension)),
-            Ok(suspension)
-        );
+        let ordered = |until| Suspension {
+            since: UnixMillis(1),
+            until,
+            cause: SuspensionCause::Order {
+                by: "root (sudo from ann)".into(),
+                reason: "their disk is full".into(),
+            },
+        };
+        for suspension in [suspension, ordered(None), ordered(Some(UnixMillis(2)))] {
+            assert_eq!(
+                open_suspension(b"k", &seal_suspension(b"k", &suspension)),
+                Ok(suspension)
+            );
+        }
+        let note = Note {
+            action: "hold".into(),
+            by: "root".into(),
+            reason: "x".into(),
+        };
+        let answer = rcpt.last_answer.unwrap();
+        for event in [
+            HistoryEvent::Attempt { attempt: 2, answer },
+            HistoryEvent::Operator(note),
+        ] {
+            let at = UnixMillis(5);
+            let record = HistoryRecord { at, event };
+            let sealed = seal_history(b"k", &record);
+            assert_eq!(open_history(b"k", &sealed), Ok(record));
+        }
     }
 
     #[test]

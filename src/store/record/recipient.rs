@@ -5,13 +5,13 @@ use std::net::SocketAddr;
 use serde::{Deserialize, Serialize};
 
 use crate::mail::{
-    Answer, DsnRecipient, EnhancedClass, EnhancedCode, HeldBy, Notify, OriginalRecipient, Reason,
-    Recipient, RecipientNo, RecipientState, Remote, Reply, ReplyCode, Security, UnixMillis,
-    Waiting,
+    AddressDomain, Answer, DsnRecipient, EnhancedClass, EnhancedCode, HeldBy, Notify,
+    OriginalRecipient, Reason, Recipient, RecipientNo, RecipientState, Remote, Reply, ReplyCode,
+    Security, UnixMillis, Waiting,
 };
 
 use super::security::{SecurityV3, security_record};
-use super::{RecordError, address, decode, seal, unseal};
+use super::{RecordError, address, decode, decode_beginning, seal, unseal};
 
 #[derive(Serialize, Deserialize)]
 struct RecipientV1 {
@@ -304,6 +304,33 @@ pub(in crate::store) fn open_recipient(
         last_answer,
         delay_told: delay_told_ms.map(UnixMillis),
     })
+}
+
+/// What every version of a recipient's record begins with.
+#[derive(Deserialize)]
+struct Beginning<'a> {
+    address: &'a str,
+    state: StateV1,
+}
+
+/// The domain of a recipient that is held, `None` if it is not; the rest of the record is not decoded.
+pub(in crate::store) fn held_at(
+    key: &[u8],
+    sealed: &[u8],
+) -> Result<Option<AddressDomain>, RecordError> {
+    let (_, content) = unseal(key, sealed)?;
+    let beginning: Beginning<'_> = decode_beginning(content)?;
+    match beginning.state {
+        StateV1::HeldByMode | StateV1::HeldByOperator => {
+            Ok(Some(address(beginning.address)?.domain().clone()))
+        }
+        StateV1::Queued { .. }
+        | StateV1::Deferred { .. }
+        | StateV1::Delivered
+        | StateV1::Failed
+        | StateV1::Expired
+        | StateV1::Purged => Ok(None),
+    }
 }
 
 fn waiting_record(was: Waiting) -> WaitingV5 {
