@@ -16,7 +16,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::admin::Admin;
 use crate::config::{Config, Loaded, LogConfig, LogFormat, Mode};
-use crate::http::{self, HealthCheck};
+use crate::http::{self, Pages, Phase, Phases};
 use crate::inbound::{HostAddresses, HostLookup, Inbound, InboundSetupError, LookupError};
 use crate::mail::Domain;
 use crate::observe::{Events, LogSetupError, ProcessEvent, start_log, wall_clock};
@@ -175,25 +175,35 @@ async fn serve(loaded: &Loaded, store: &Store, events: &Events) -> Result<(), Se
     let (stop, accepting) = (Stop::default(), CancellationToken::new());
     let mut inbound = tokio::spawn(inbound.serve(accepting.clone()));
     let mut queue = tokio::spawn(queue.run(stop.clone()));
-    let health = config.health.map(|address| {
-        let check = health_check(store.clone());
-        tokio::spawn(http::serve(
-            address,
-            check,
-            events.clone(),
-            accepting.clone(),
-        ))
-    });
 
+    events.set_verbose(config.debug);
     let admin = Admin::new(config, Some(store.clone()), ways, events.clone())
         .with_operator(operator)
-        .with_reload(reloads.action());
+        .with_reload(reloads.action())
+        .with_audit(events.verbose_switch());
+    let (phases, over) = (Phases::default(), CancellationToken::new());
+    let router = http::pages_router(
+        Pages {
+            store: store.clone(),
+            events: events.clone(),
+            phases: phases.clone(),
+            debug: config.debug,
+            allow_networks: config.health_allow_networks.clone(),
+            shutdown: over.clone(),
+        },
+        http::api_router(admin.clone()),
+    );
     let control = tokio::spawn(http::serve_control(
         config.control_socket.clone(),
-        http::api_router(admin.clone()),
+        router.clone(),
         events.clone(),
-        stop.claiming.clone(),
+        over.clone(),
     ));
+    let health = config.health.map(|address| {
+        let serving = http::serve(address, router, events.clone(), over.clone());
+        tokio::spawn(serving)
+    });
+    phases.begin(Phase::Serving);
 
     let ended = loop {
         tokio::select! {
@@ -216,6 +226,7 @@ async fn serve(loaded: &Loaded, store: &Store, events: &Events) -> Result<(), Se
             std::process::abort();
         }
     };
+    phases.begin(Phase::Draining);
     events.emit(ProcessEvent::Stopping { why });
     reloader.abort();
     accepting.cancel();
@@ -229,13 +240,14 @@ async fn serve(loaded: &Loaded, store: &Store, events: &Events) -> Result<(), Se
         events,
     )
     .await;
-    if let Some(health) = health {
-        health.abort();
-    }
-    // It ends by itself soon after the stop began.
+    over.cancel();
+    // They end by themselves soon after that.
     let _ = tokio::time::timeout(LAST_WORDS, control).await;
     // Orders end with whoever gave them; a page that is under way is done soon.
     let _ = tokio::time::timeout(LAST_WORDS, admin.finish()).await;
+    if let Some(health) = health {
+        let _ = tokio::time::timeout(LAST_WORDS, health).await;
+    }
     outbound.close(LAST_WORDS).await;
     Ok(())
 }
@@ -294,12 +306,6 @@ impl Signals {
             _ = self.int.recv() => "SIGINT",
         }
     }
-}
-
-/// Healthy as long as the store takes mail; that the listener accepts is shown by our being here, as
-/// its end is ours.
-fn health_check(store: Store) -> HealthCheck {
-    Arc::new(move || store.refuses_mail().map(|why| why.to_string()))
 }
 
 /// The allow-list's names, looked up by the same name servers as everything else.

@@ -105,6 +105,8 @@ fn read(r: &mut Reader<'_>) -> Config {
         delivery: read_delivery(r),
         dkim: read_dkim(r),
         health: read_health(r),
+        health_allow_networks: r.value(&table::SMTP_HEALTH_ALLOW_NETWORKS),
+        debug: r.value(&table::SMTP_DEBUG),
         control_socket: r.value(&table::SMTP_CONTROL_SOCKET),
         log: LogConfig {
             filter: r.value(&table::SMTP_LOG),

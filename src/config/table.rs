@@ -634,6 +634,18 @@ variables! {
             meaning: "Whether health is served nowhere.",
             parse: value::boolean,
         }
+        SMTP_HEALTH_ALLOW_NETWORKS: Vec<IpNet> {
+            default: Text("127.0.0.0/8,::1"),
+            expected: "networks and addresses separated by commas, such as 10.0.0.0/8,2001:db8::1",
+            meaning: "Who may see over HTTP what shows addresses, ids or content, such as the live events; health and numbers are for everybody.",
+            parse: |text| list(text, network),
+        }
+        SMTP_DEBUG: bool {
+            default: Text("false"),
+            expected: "true or false",
+            meaning: "Whether /healthz goes on with the live events, and these tell single decisions as well.",
+            parse: value::boolean,
+        }
         SMTP_CONTROL_SOCKET: PathBuf {
             default: ControlSocket,
             expected: "the path of a Unix socket, of at most 107 bytes",
@@ -660,7 +672,7 @@ variables! {
 }
 
 /// Names that a later version brings. They are reserved, so that setting one is told as what it is.
-pub(super) static LATER: &[&str] = &["SMTP_DEBUG", "SMTP_HEALTH_ALLOW_NETWORKS"];
+pub(super) static LATER: &[&str] = &["SMTP_ADMIN_TOKEN"];
 
 #[cfg(test)]
 mod tests {

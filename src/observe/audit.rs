@@ -23,7 +23,7 @@ const BEHIND_MAX: usize = 4_096;
 pub(super) struct Audit {
     lines: broadcast::Sender<Arc<str>>,
     readers: Arc<AtomicUsize>,
-    verbose: AtomicBool,
+    verbose: Arc<AtomicBool>,
 }
 
 impl Default for Audit {
@@ -31,7 +31,7 @@ impl Default for Audit {
         Audit {
             lines: broadcast::Sender::new(BEHIND_MAX),
             readers: Arc::default(),
-            verbose: AtomicBool::new(false),
+            verbose: Arc::default(),
         }
     }
 }
@@ -49,6 +49,10 @@ impl Audit {
         })
     }
 
+    pub(super) fn verbose_switch(&self) -> Arc<AtomicBool> {
+        self.verbose.clone()
+    }
+
     pub(super) fn set_verbose(&self, verbose: bool) {
         self.verbose.store(verbose, Ordering::Relaxed);
     }
@@ -60,7 +64,8 @@ impl Audit {
 
 impl Takes for Audit {
     fn takes(&self, level: Level) -> bool {
-        self.readers.load(Ordering::Relaxed) > 0 && (level <= Level::INFO || self.is_verbose())
+        self.readers.load(Ordering::Relaxed) > 0
+            && (level <= Level::INFO || (level == Level::DEBUG && self.is_verbose()))
     }
 
     fn line(&self, line: &Line<'_>) {

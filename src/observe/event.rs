@@ -268,10 +268,6 @@ pub enum MailEvent<'a> {
     reason = "fields are named as in the log, where an operator meets them"
 )]
 pub enum QueueEvent<'a> {
-    /// A group of changes is durable; `messages` of them are new.
-    Committed { messages: usize, took: Duration },
-    /// A group of changes could not be made durable, and everybody in it was told to come again.
-    CommitFailed { error: &'a str },
     /// A record or body is damaged; it was put aside.
     Quarantined { id: Option<QueueId>, what: &'a str },
     /// The database was brought to a later schema.
@@ -283,6 +279,11 @@ pub enum QueueEvent<'a> {
         lines_mended: u64,
         damaged: u64,
     },
+    /// Changes are on disk together, among them so many new messages; it `took` so long to write and
+    /// flush them.
+    Committed { messages: usize, took: Duration },
+    /// Changes could not be written; everybody who wanted one was told to come again.
+    CommitFailed { error: &'a str },
     /// What a mode had held went into line; `held` still are, such as by the operator.
     Released { recipients: u64, held: u64 },
     /// After a change of routes, all mail that waited stands in its new line.

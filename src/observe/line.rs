@@ -122,6 +122,7 @@ macro_rules! line {
 macro_rules! error { ($to:ident, $($line:tt)+) => { line!(@ $to ERROR [] $($line)+) } }
 macro_rules! warn { ($to:ident, $($line:tt)+) => { line!(@ $to WARN [] $($line)+) } }
 macro_rules! info { ($to:ident, $($line:tt)+) => { line!(@ $to INFO [] $($line)+) } }
+macro_rules! trace { ($out:ident, $($line:tt)+) => { line!(@ $out TRACE [] $($line)+) } }
 macro_rules! debug { ($to:ident, $($line:tt)+) => { line!(@ $to DEBUG [] $($line)+) } }
 
 /// One line for one event. Message texts are constant; what varies is in fields.
@@ -435,22 +436,20 @@ fn of_mail(event: MailEvent<'_>, out: &dyn Takes) {
 fn of_queue(event: QueueEvent<'_>, out: &dyn Takes) {
     match event {
         QueueEvent::Committed { messages, took } => {
-            debug!(
+            trace!(
                 out,
                 event = "committed",
                 messages,
                 took_us = micros(took),
-                "changes are durable"
+                "changes are on disk"
             );
         }
-        QueueEvent::CommitFailed { error } => {
-            debug!(
-                out,
-                event = "commit_failed",
-                error,
-                "changes could not be made durable"
-            );
-        }
+        QueueEvent::CommitFailed { error } => error!(
+            out,
+            event = "alarm",
+            todo = "make space or mend the disk below SMTP_QUEUE_PATH; the store is opened again by itself",
+            &format!("a commit failed, no mail is accepted: {error}")
+        ),
         QueueEvent::Quarantined { id, what } => error!(
             out,
             event = "quarantined",

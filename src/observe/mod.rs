@@ -25,6 +25,7 @@ pub use metrics::{Gauges, Metrics, OldestAges};
 pub use shown::{Shown, is_deceptive};
 
 use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
 
 use audit::Audit;
 
@@ -79,6 +80,13 @@ impl Events {
     pub fn verbose(&self) -> bool {
         let listeners = self.0.as_ref();
         listeners.is_some_and(|listeners| listeners.audit.is_verbose())
+    }
+
+    /// The switch itself, to be handed on.
+    #[must_use]
+    pub fn verbose_switch(&self) -> Arc<AtomicBool> {
+        let listeners = self.0.as_ref();
+        listeners.map_or_else(Arc::default, |listeners| listeners.audit.verbose_switch())
     }
 
     /// Switches that, for all readers.

@@ -404,7 +404,12 @@ impl Committer {
             .trees()
             .map_err(|error| CommitError::Failed(error.to_string()))?;
         let tally = self.counters.tally();
-        let done = clean_stop::write(&trees, &tally, &self.routing.map().fingerprint(), wall_clock());
+        let done = clean_stop::write(
+            &trees,
+            &tally,
+            &self.routing.map().fingerprint(),
+            wall_clock(),
+        );
         drop(trees);
         self.engine.close();
         done.map_err(|error| disk_error_of_sled(&error))
