@@ -222,6 +222,8 @@ pub struct Stats {
     pub oldest_age_seconds: BTreeMap<String, u64>,
     /// Upper bounds in minutes of the columns of [`DestinationStats::by_age`]; the last column has no bound.
     pub age_bounds_minutes: Vec<u64>,
+    /// All that wait, also for destinations that are left out, see [`Stats::age_bounds_minutes`].
+    pub by_age: Vec<u64>,
     /// Those with the most recipients waiting come first.
     pub destinations: Vec<DestinationStats>,
     /// Destinations that are left out for `limit`.

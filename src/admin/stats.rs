@@ -44,6 +44,12 @@ impl Admin {
         });
         let limit = limit.unwrap_or(DESTINATIONS).min(DESTINATIONS_MAX);
         let limit = usize::try_from(limit).unwrap_or(usize::MAX);
+        let mut by_age = vec![0; BOUNDS_MINUTES.len() + 1];
+        for (_, of_one) in &ages {
+            for (all, one) in by_age.iter_mut().zip(&of_one.by_age) {
+                *all += one;
+            }
+        }
         let left_out = ages.len().saturating_sub(limit) as u64;
         ages.truncate(limit);
         let counts = store.counts();
@@ -56,6 +62,7 @@ impl Admin {
             oldest_age_seconds: oldest
                 .map(|(state, oldest)| (state.as_str().to_owned(), age(oldest, now)))
                 .into(),
+            by_age,
             destinations: ages
                 .into_iter()
                 .map(|(name, ages)| of_destination(&name, ages, suspended.get(&name), now))

@@ -117,7 +117,7 @@ impl Store {
             key: Vec::new(),
         });
         let check = Check {
-            destination_of: self.0.destination_of.clone(),
+            destination_of: self.0.routing.destination_of(),
         };
         let VerifyFrom { part, key } = from;
         let step = move |trees: &super::engine::Trees| check.step(trees, part, key);

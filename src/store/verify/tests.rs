@@ -8,7 +8,7 @@ use super::*;
 use crate::mail::{
     Answer, EnhancedCode, Message, Reason, Recipient, RecipientNo, RecipientState, UnixMillis,
 };
-use crate::store::Suspension;
+use crate::store::{Suspension, SuspensionCause};
 
 async fn verify(store: &Store, repair: bool) -> (Vec<Damage>, u64, u64) {
     let (mut damaged, mut messages, mut bytes, mut from) = (Vec::new(), 0, 0, None);
@@ -71,14 +71,16 @@ async fn damaged(place: &Place) -> (Store, Vec<(Option<QueueId>, DamagedWhat)>, 
     hold(&store, &mail[4]).await;
     let suspension = Suspension {
         since: NOW,
-        until: NOW,
-        times: 1,
-        trouble: Answer {
-            remote: None,
-            status: EnhancedCode::permanent(1, 1),
-            reason: Reason::Remote,
-            reply: None,
-            detail: "no".into(),
+        until: Some(NOW),
+        cause: SuspensionCause::Trouble {
+            times: 1,
+            answer: Answer {
+                remote: None,
+                status: EnhancedCode::permanent(1, 1),
+                reason: Reason::Remote,
+                reply: None,
+                detail: "no".into(),
+            },
         },
     };
     let kept = vec![(destination("one.test"), Some(suspension))];
