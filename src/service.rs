@@ -1,6 +1,7 @@
 //! Builds everything, wires it, runs it, drains it.
 
 mod allocator;
+mod reload;
 
 use std::io;
 use std::sync::Arc;
@@ -9,11 +10,12 @@ use std::time::Duration;
 use rustix::fs::Mode as FileMode;
 use tokio::runtime::Runtime;
 use tokio::signal::unix::{Signal, SignalKind, signal};
+use tokio::sync::watch;
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
 use crate::admin::Admin;
-use crate::config::{Config, LogConfig, LogFormat, Mode, Warning};
+use crate::config::{Config, Loaded, LogConfig, LogFormat, Mode};
 use crate::http::{self, Pages, Phase, Phases};
 use crate::inbound::{HostAddresses, HostLookup, Inbound, InboundSetupError, LookupError};
 use crate::mail::Domain;
@@ -21,6 +23,8 @@ use crate::observe::{Events, LogSetupError, ProcessEvent, start_log, wall_clock}
 use crate::outbound::{self, Dns, Found, Outbound, OutboundSetupError, Ways};
 use crate::queue::{Queue, Stop};
 use crate::store::{CommitError, OpenError, Store, StoreOptions};
+
+use reload::{Reloader, Rooms};
 
 /// Threads for work that waits for the disk. Four are as good as sixteen for writing bodies;
 /// readers need some beside them.
@@ -56,7 +60,10 @@ pub enum ServiceError {
 }
 
 /// Runs the relay until SIGTERM or SIGINT, then drains it.
-pub fn run(config: &Config, warnings: &[Warning]) -> Result<(), ServiceError> {
+pub fn run(loaded: &Loaded) -> Result<(), ServiceError> {
+    let Loaded {
+        config, warnings, ..
+    } = loaded;
     allocator::bound_heaps();
     rustix::process::umask(FileMode::RWXG | FileMode::RWXO);
     let (log, _written) = start_log(&config.log)?;
@@ -69,7 +76,7 @@ pub fn run(config: &Config, warnings: &[Warning]) -> Result<(), ServiceError> {
     }
     let store = open_store(config, &events)?;
     let runtime = runtime()?;
-    let result = runtime.block_on(serve(config, &store, &events));
+    let result = runtime.block_on(serve(loaded, &store, &events));
     // What was aborted lets go of its sockets and files before the store is closed.
     let closed = runtime.block_on(store.close()).map_err(ServiceError::Close);
     runtime.shutdown_timeout(Duration::from_secs(1));
@@ -121,7 +128,10 @@ pub fn ask_offline<T, F: Future<Output = T>>(
     let runtime = runtime()?;
     let answer: Result<T, OutboundSetupError> = runtime.block_on(async {
         let ways = Ways::new(config, Dns::new(&config.delivery)?, events.clone())?;
-        Ok(question(Admin::new(config, store.clone(), ways, events)).await)
+        let admin = Admin::new(config, store.clone(), ways, events);
+        let answer = question(admin.clone()).await;
+        admin.finish().await;
+        Ok(answer)
     });
     let closed = store.map_or(Ok(()), |store| runtime.block_on(store.close()));
     runtime.shutdown_timeout(Duration::from_secs(1));
@@ -130,13 +140,16 @@ pub fn ask_offline<T, F: Future<Output = T>>(
     Ok(answer)
 }
 
-async fn serve(config: &Config, store: &Store, events: &Events) -> Result<(), ServiceError> {
+async fn serve(loaded: &Loaded, store: &Store, events: &Events) -> Result<(), ServiceError> {
+    let config = &loaded.config;
     let mut signals = Signals::new()?;
+    let mut hang_up = signal(SignalKind::hangup())?;
     let outbound = Outbound::new(config, store.clone(), events.clone())?;
     let lookup = ForwardLookup(outbound.dns());
     let inbound = Inbound::bind(config, store.clone(), events.clone(), lookup)?;
     let deliver = Arc::new(outbound.clone());
     let queue = Queue::new(config, store.clone(), deliver, events.clone());
+    let operator = queue.operator();
     // Not before: whatever could stop the start has been passed.
     events.emit(ProcessEvent::Started {
         version: env!("CARGO_PKG_VERSION"),
@@ -144,14 +157,29 @@ async fn serve(config: &Config, store: &Store, events: &Events) -> Result<(), Se
         mode: mode_name(config.mode),
     });
 
+    let ways =
+        Ways::new(config, outbound.dns(), events.clone()).map_err(OutboundSetupError::from)?;
+    let (set_grace, shutdown_grace) = watch::channel(config.smtpd.shutdown_grace);
+    let rooms = Rooms {
+        outbound: outbound.clone(),
+        inbound: inbound.control(),
+        queue: queue.control(),
+        ways: ways.clone(),
+        store: store.clone(),
+        events: events.clone(),
+        shutdown_grace: set_grace,
+    };
+    let (reloader, reloads) = Reloader::new(rooms, loaded.clone());
+    let reloader = tokio::spawn(reloader.run());
+
     let (stop, accepting) = (Stop::default(), CancellationToken::new());
     let mut inbound = tokio::spawn(inbound.serve(accepting.clone()));
     let mut queue = tokio::spawn(queue.run(stop.clone()));
 
-    let ways =
-        Ways::new(config, outbound.dns(), events.clone()).map_err(OutboundSetupError::from)?;
     events.set_verbose(config.debug);
     let admin = Admin::new(config, Some(store.clone()), ways, events.clone())
+        .with_operator(operator)
+        .with_reload(reloads.action())
         .with_audit(events.verbose_switch());
     let (phases, over) = (Phases::default(), CancellationToken::new());
     let router = http::pages_router(
@@ -163,7 +191,7 @@ async fn serve(config: &Config, store: &Store, events: &Events) -> Result<(), Se
             allow_networks: config.health_allow_networks.clone(),
             shutdown: over.clone(),
         },
-        http::api_router(admin),
+        http::api_router(admin.clone()),
     );
     let control = tokio::spawn(http::serve_control(
         config.control_socket.clone(),
@@ -177,10 +205,13 @@ async fn serve(config: &Config, store: &Store, events: &Events) -> Result<(), Se
     });
     phases.begin(Phase::Serving);
 
-    let ended = tokio::select! {
-        signal = signals.next() => Ended::Signal(signal),
-        _ = &mut inbound => Ended::Task("inbound"),
-        _ = &mut queue => Ended::Task("queue"),
+    let ended = loop {
+        tokio::select! {
+            signal = signals.next() => break Ended::Signal(signal),
+            _ = hang_up.recv() => reloads.ask("SIGHUP"),
+            _ = &mut inbound => break Ended::Task("inbound"),
+            _ = &mut queue => break Ended::Task("queue"),
+        }
     };
     let why = match ended {
         Ended::Signal(name) => name,
@@ -197,10 +228,12 @@ async fn serve(config: &Config, store: &Store, events: &Events) -> Result<(), Se
     };
     phases.begin(Phase::Draining);
     events.emit(ProcessEvent::Stopping { why });
+    reloader.abort();
     accepting.cancel();
     stop.claiming.cancel();
+    let grace = *shutdown_grace.borrow();
     drain(
-        config,
+        grace,
         &stop,
         [&mut inbound, &mut queue],
         &mut signals,
@@ -210,6 +243,8 @@ async fn serve(config: &Config, store: &Store, events: &Events) -> Result<(), Se
     over.cancel();
     // They end by themselves soon after that.
     let _ = tokio::time::timeout(LAST_WORDS, control).await;
+    // Orders end with whoever gave them; a page that is under way is done soon.
+    let _ = tokio::time::timeout(LAST_WORDS, admin.finish()).await;
     if let Some(health) = health {
         let _ = tokio::time::timeout(LAST_WORDS, health).await;
     }
@@ -219,7 +254,7 @@ async fn serve(config: &Config, store: &Store, events: &Events) -> Result<(), Se
 
 /// Lets sessions and deliveries end, until the grace is over or another signal comes; then ends them.
 async fn drain(
-    config: &Config,
+    grace: Duration,
     stop: &Stop,
     [inbound, queue]: [&mut JoinHandle<()>; 2],
     signals: &mut Signals,
@@ -230,7 +265,7 @@ async fn drain(
     };
     tokio::select! {
         () = drained => {}
-        () = tokio::time::sleep(config.smtpd.shutdown_grace) => {}
+        () = tokio::time::sleep(grace) => {}
         why = signals.next() => events.emit(ProcessEvent::Stopping { why }),
     }
     stop.attempts.cancel();

@@ -21,11 +21,14 @@ const FLOORS: [&[&str]; 9] = [
 const SAME_FLOOR: [(&str, &str); 1] = [("store", "observe")];
 
 /// Promised to be pure: no sockets, files, clock, randomness, async.
-const PURE: [&str; 16] = [
+const PURE: [&str; 19] = [
     "src/mail/",
     "src/smtp/",
     "src/message/",
+    "src/queue/action.rs",
     "src/queue/lifecycle.rs",
+    "src/queue/overtaken.rs",
+    "src/queue/pace.rs",
     "src/queue/backoff.rs",
     "src/queue/admission.rs",
     "src/queue/concurrency.rs",

@@ -5,10 +5,11 @@
 use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
+use utoipa::{IntoParams, ToSchema};
 
 /// Which recipients. Each field that is set must match; a list, separated by commas, matches if one of
 /// its parts does. In queries and in JSON alike.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema, IntoParams)]
 #[serde(default, deny_unknown_fields)]
 pub struct Filter {
     /// Queue ids.
@@ -37,7 +38,7 @@ pub struct Filter {
 }
 
 /// One recipient: a line of `queue list --json`.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[expect(missing_docs, reason = "the names say it")]
 pub struct QueueEntry {
     pub id: String,
@@ -58,7 +59,7 @@ pub struct QueueEntry {
 }
 
 /// A message with all that is known of it: `queue show --json`.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[expect(missing_docs, reason = "the names say it")]
 pub struct ShownMessage {
     pub id: String,
@@ -82,7 +83,7 @@ pub struct ShownMessage {
 }
 
 /// One recipient of a [`ShownMessage`].
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct ShownRecipient {
     /// As in lists.
     #[serde(flatten)]
@@ -94,7 +95,7 @@ pub struct ShownRecipient {
 }
 
 /// One attempt, or one act of an operator.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[expect(missing_docs, reason = "the names say it")]
 pub struct HistoryEvent {
     pub at: String,
@@ -113,7 +114,7 @@ pub struct HistoryEvent {
 }
 
 /// What became of one recipient: a line of `queue history --json`.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct HistoryEntry {
     /// As in lists.
     #[serde(flatten)]
@@ -125,7 +126,7 @@ pub struct HistoryEntry {
 }
 
 /// Whose history. At least one must be given, and all that are must match.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema, IntoParams)]
 #[serde(default, deny_unknown_fields)]
 pub struct HistoryQuery {
     /// Queue id.
@@ -141,7 +142,7 @@ pub struct HistoryQuery {
 }
 
 /// An order for a set of recipients: `retry`, `hold`, `release`, `purge`, `restore`, `bounce`.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(default, deny_unknown_fields)]
 pub struct Order {
     /// Whom it is for.
@@ -155,7 +156,7 @@ pub struct Order {
 }
 
 /// A line of the answer to an [`Order`].
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum OrderLine {
     /// It is under way. Comes at least each second.
@@ -172,7 +173,7 @@ pub enum OrderLine {
 }
 
 /// How far an order has come, in recipients.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[expect(missing_docs, reason = "the names say it")]
 pub struct OrderProgress {
     pub examined: u64,
@@ -183,7 +184,7 @@ pub struct OrderProgress {
 }
 
 /// What an order did.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct OrderResult {
     /// Its name.
     pub action: String,
@@ -207,7 +208,7 @@ pub struct OrderResult {
 }
 
 /// How much is in the queue and how old it is: `queue stats --json`.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct Stats {
     /// When this was so.
     pub at: String,
@@ -221,6 +222,8 @@ pub struct Stats {
     pub oldest_age_seconds: BTreeMap<String, u64>,
     /// Upper bounds in minutes of the columns of [`DestinationStats::by_age`]; the last column has no bound.
     pub age_bounds_minutes: Vec<u64>,
+    /// All that wait, also for destinations that are left out, see [`Stats::age_bounds_minutes`].
+    pub by_age: Vec<u64>,
     /// Those with the most recipients waiting come first.
     pub destinations: Vec<DestinationStats>,
     /// Destinations that are left out for `limit`.
@@ -228,7 +231,7 @@ pub struct Stats {
 }
 
 /// One destination's part in [`Stats`].
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct DestinationStats {
     /// Its name.
     pub destination: String,
@@ -240,19 +243,19 @@ pub struct DestinationStats {
     pub by_age: Vec<u64>,
     /// Age of the oldest.
     pub oldest_age_seconds: u64,
-    /// Until when no mail is tried, if it is suspended.
+    /// Until when no mail is tried, if it is suspended; `resumed`: until somebody resumes it.
     pub suspended_until: Option<String>,
 }
 
 /// One destination that is suspended: a line of `dest list --json`.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct SuspendedDestination {
     /// Its name.
     pub destination: String,
     /// Since when.
     pub since: String,
-    /// Until when nothing is tried.
-    pub until: String,
+    /// Until when nothing is tried; none: until it is resumed.
+    pub until: Option<String>,
     /// How many times in a row; 0 if an operator did it.
     pub times: u32,
     /// The trouble, or the operator's reason.
@@ -262,7 +265,7 @@ pub struct SuspendedDestination {
 }
 
 /// What `dest suspend` asks for.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(default, deny_unknown_fields)]
 pub struct Suspend {
     /// For how long; none: until it is resumed.
@@ -272,7 +275,7 @@ pub struct Suspend {
 }
 
 /// What `verify` found: a line of its answer.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum VerifyLine {
     /// It is under way.
@@ -310,7 +313,7 @@ pub enum VerifyLine {
 }
 
 /// Everything of a message but its octets, for `export` and `import`.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 #[expect(missing_docs, reason = "the names say it")]
 pub struct ExportedEnvelope {
@@ -328,7 +331,7 @@ pub struct ExportedEnvelope {
 }
 
 /// One recipient of an [`ExportedEnvelope`].
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 #[expect(missing_docs, reason = "the names say it")]
 pub struct ExportedRecipient {
@@ -342,7 +345,7 @@ pub struct ExportedRecipient {
 }
 
 /// What `import` answers for each message.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct Imported {
     /// Its new queue id.
     pub id: String,
@@ -351,7 +354,7 @@ pub struct Imported {
 }
 
 /// What `reload` did.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct Reloaded {
     /// Variables with another value than before that are in force now.
     pub changed: Vec<String>,
@@ -362,14 +365,14 @@ pub struct Reloaded {
 }
 
 /// Whether events of debug level are part of the audit stream.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct AuditState {
     /// On or off.
     pub verbose: bool,
 }
 
 /// The body of every answer that is not 2xx.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct Complaint {
     /// One line that says what is wrong and what to do.
     pub error: String,

@@ -34,7 +34,7 @@ pub(super) fn reason(text: &str) -> String {
 }
 
 /// Cut to `bytes_max`; what could pass for more than text is replaced.
-fn safe(text: &str, bytes_max: usize) -> String {
+pub(super) fn safe(text: &str, bytes_max: usize) -> String {
     let mut kept = String::new();
     for character in text.chars() {
         let character = match is_deceptive(character) {

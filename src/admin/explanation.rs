@@ -2,9 +2,10 @@
 //! RFC 3339, UTC.
 
 use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
 
 /// All about one address or one message.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct Explanation {
     /// What was asked for, as it was understood.
     pub asked: String,
@@ -19,7 +20,7 @@ pub struct Explanation {
 }
 
 /// One message.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct ExplainedMessage {
     /// Its queue id.
     pub id: String,
@@ -34,7 +35,7 @@ pub struct ExplainedMessage {
 }
 
 /// The way of mail for one domain.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct ExplainedWay {
     /// Domain or address literal behind the `@`.
     pub domain: String,
@@ -57,7 +58,7 @@ pub struct ExplainedWay {
 }
 
 /// One host.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct ExplainedHost {
     /// Of its MX record.
     pub preference: Option<u16>,
@@ -70,7 +71,7 @@ pub struct ExplainedHost {
 }
 
 /// One recipient. The fields are those of `gopherpost queue list`, and `why`.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[expect(missing_docs, reason = "the names are those of queue list, and say it")]
 pub struct ExplainedRecipient {
     pub id: String,

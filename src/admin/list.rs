@@ -30,10 +30,11 @@ impl Admin {
         let Some(store) = self.store.clone() else {
             return Ok(stream::empty().boxed());
         };
-        let walk = self.walk(&store, selection, Direction::OldestFirst);
+        let wanted = self.wanted(&selection);
+        let walk = self.walk_for(&store, &selection, Direction::OldestFirst, wanted);
         let admin = self.clone();
         Ok(pages(walk)
-            .map(move |page| Ok(admin.entries(&store, page?)))
+            .map(move |page| Ok(admin.entries(&store, &page?).collect()))
             .boxed())
     }
 
@@ -72,7 +73,7 @@ impl Admin {
         let wanted = self.wanted(&selection);
         let wanted: Wanted =
             Arc::new(move |message, rcpt, to| has_id(message) && wanted(message, rcpt, to));
-        let walk = Walk::new(store.clone(), &selection, Direction::LatestFirst, wanted);
+        let walk = self.walk_for(&store, &selection, Direction::LatestFirst, wanted);
         let admin = self.clone();
         let found = pages(walk).then(move |page| {
             let (admin, store) = (admin.clone(), store.clone());
@@ -81,34 +82,49 @@ impl Admin {
         Ok(found.boxed())
     }
 
-    pub(super) fn walk(&self, store: &Store, selection: Selection, direction: Direction) -> Walk {
-        let wanted = self.wanted(&selection);
-        Walk::new(store.clone(), &selection, direction, wanted)
+    pub(super) fn walk_for(
+        &self,
+        store: &Store,
+        selection: &Selection,
+        direction: Direction,
+        wanted: Wanted,
+    ) -> Walk {
+        Walk::new(
+            store.clone(),
+            self.turns.clone(),
+            selection,
+            direction,
+            wanted,
+        )
     }
 
     /// What the selection means, as the store asks for it.
-    fn wanted(&self, selection: &Selection) -> Wanted {
-        let (selection, in_flight) = (selection.clone(), self.in_flight.clone());
+    pub(super) fn wanted(&self, selection: &Selection) -> Wanted {
+        let (selection, operator) = (selection.clone(), self.operator.clone());
         Arc::new(move |message, rcpt, destination| {
             selection.matches(message, rcpt, destination, || {
-                in_flight(message.id, rcpt.no)
+                let operator = operator.as_ref();
+                operator.is_some_and(|operator| operator.is_in_flight(message.id, rcpt.no))
             })
         })
     }
 
-    pub(super) fn entries(&self, store: &Store, page: Vec<Loaded>) -> Vec<QueueEntry> {
+    pub(super) fn entries(
+        &self,
+        store: &Store,
+        page: &[Loaded],
+    ) -> impl Iterator<Item = QueueEntry> {
         let recipients = page.iter().flat_map(|loaded| {
             let message = &loaded.message;
             loaded.recipients.iter().map(move |rcpt| (message, rcpt))
         });
-        recipients
-            .map(|(message, rcpt)| self.entry(store, message, rcpt))
-            .collect()
+        recipients.map(|(message, rcpt)| self.entry(store, message, rcpt))
     }
 
     pub(super) fn entry(&self, store: &Store, message: &Message, rcpt: &Recipient) -> QueueEntry {
         let destination: Destination = store.destination_of(rcpt.address.domain());
-        let in_flight = (self.in_flight)(message.id, rcpt.no);
+        let operator = self.operator.as_ref();
+        let in_flight = operator.is_some_and(|operator| operator.is_in_flight(message.id, rcpt.no));
         entry(message, rcpt, &destination, in_flight, wall_clock())
     }
 

@@ -5,17 +5,22 @@
 
 pub mod api;
 mod by;
+mod destinations;
 mod entry;
 mod explain;
 mod explanation;
+mod import;
 mod list;
+mod order;
 mod pattern;
+mod relay;
 #[cfg(test)]
 mod samples;
-mod seam;
 mod selection;
 mod show;
+mod stats;
 mod told;
+mod verify;
 mod walk;
 mod why;
 
@@ -27,23 +32,29 @@ pub use list::Parts;
 
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
+use std::time::Duration;
 
 use futures_util::future::BoxFuture;
+use tokio::sync::Semaphore;
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
 
-use crate::config::{Config, Mode};
-use crate::mail::{QueueId, RecipientNo};
+use crate::config::Config;
 use crate::observe::Events;
 use crate::outbound::Ways;
+use crate::queue::Operator;
 use crate::store::{CommitError, ReadError, Store};
 
 use api::Reloaded;
+use import::ImportRules;
+use order::ORDERS_MAX;
+
+/// Pages that are read at one time.
+const TURNS: usize = 4;
 
 /// Reads the configuration anew and puts it in force, or says in one text everything that is wrong
 /// with it; then nothing has changed.
 pub type Reload = Arc<dyn Fn(By) -> BoxFuture<'static, Result<Reloaded, String>> + Send + Sync>;
-
-/// Whether a recipient is being attempted right now.
-type InFlight = Arc<dyn Fn(QueueId, RecipientNo) -> bool + Send + Sync>;
 
 /// Answers the operator. Cheap to clone.
 #[derive(Clone)]
@@ -52,9 +63,20 @@ pub struct Admin {
     store: Option<Store>,
     ways: Ways,
     events: Events,
-    /// What becomes of mail that is imported.
-    mode: Mode,
-    in_flight: InFlight,
+    /// Carries out orders; there is one if there is a store.
+    operator: Option<Operator>,
+    import: ImportRules,
+    undo_window: Duration,
+    /// Room for orders.
+    orders: Arc<Semaphore>,
+    /// Room for pages that are read for lists and orders at one time: others want readers as well.
+    turns: Arc<Semaphore>,
+    /// Room for one that reads everything.
+    verifying: Arc<Semaphore>,
+    /// Orders under way.
+    errands: TaskTracker,
+    /// Ends them.
+    stopping: CancellationToken,
     reload: Option<Reload>,
     verbose: Option<Arc<AtomicBool>>,
 }
@@ -89,15 +111,29 @@ impl Admin {
     /// Over a store, or none where there is no queue yet.
     #[must_use]
     pub fn new(config: &Config, store: Option<Store>, ways: Ways, events: Events) -> Admin {
+        let operator = |store| Operator::without_queue(config, store, events.clone());
         Admin {
+            operator: store.clone().map(operator),
             store,
             ways,
             events,
-            mode: config.mode,
-            in_flight: Arc::new(|_, _| false),
+            import: ImportRules::of(config),
+            undo_window: config.queue.undo_window,
+            orders: Arc::new(Semaphore::new(ORDERS_MAX)),
+            turns: Arc::new(Semaphore::new(TURNS)),
+            verifying: Arc::new(Semaphore::new(1)),
+            errands: TaskTracker::new(),
+            stopping: CancellationToken::new(),
             reload: None,
             verbose: None,
         }
+    }
+
+    /// Beside a queue that runs: orders go by way of it.
+    #[must_use]
+    pub fn with_operator(self, operator: Operator) -> Admin {
+        let operator = Some(operator);
+        Admin { operator, ..self }
     }
 
     /// With what reads the configuration anew; without it there is none to be told.
@@ -112,5 +148,12 @@ impl Admin {
     pub fn with_audit(self, verbose: Arc<AtomicBool>) -> Admin {
         let verbose = Some(verbose);
         Admin { verbose, ..self }
+    }
+
+    /// Ends the orders that are under way, each between two of its pages, and waits for that.
+    pub async fn finish(&self) {
+        self.stopping.cancel();
+        self.errands.close();
+        self.errands.wait().await;
     }
 }

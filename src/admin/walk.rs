@@ -2,11 +2,14 @@
 //! and memory stays as it is.
 
 use std::collections::VecDeque;
+use std::sync::Arc;
 use std::time::Duration;
 
+use tokio::sync::Semaphore;
 use tokio::time::{Instant, sleep};
 
 use crate::mail::{QueueId, UnixMillis};
+use crate::observe::wall_clock;
 use crate::store::{Direction, Loaded, ReadError, Scan, Store, Wanted};
 
 use super::selection::Selection;
@@ -23,9 +26,13 @@ const REST_MAX: Duration = Duration::from_millis(500);
 /// A way through the queue.
 pub(super) struct Walk {
     store: Store,
+    /// Of those who go such ways.
+    turns: Arc<Semaphore>,
     wanted: Wanted,
     next: Next,
     direction: Direction,
+    /// Only messages that were made before; set at the start at the latest, so that a way ends however
+    /// much comes in.
     until: Option<UnixMillis>,
     /// Recipients that may still be found.
     left: u64,
@@ -54,6 +61,7 @@ impl Walk {
     /// Over what `selection` can mean, for those that `wanted` says yes to.
     pub(super) fn new(
         store: Store,
+        turns: Arc<Semaphore>,
         selection: &Selection,
         direction: Direction,
         wanted: Wanted,
@@ -68,6 +76,7 @@ impl Walk {
         };
         Walk {
             store,
+            turns,
             wanted,
             next,
             direction,
@@ -85,6 +94,8 @@ impl Walk {
             return Ok(None);
         }
         sleep(self.rest).await;
+        let turns = self.turns.clone();
+        let _turn = turns.acquire().await; // never closed
         let began = Instant::now();
         let mut page = match std::mem::replace(&mut self.next, Next::Over) {
             Next::Over => return Ok(None),
@@ -102,11 +113,20 @@ impl Walk {
         Ok(Some(page))
     }
 
+    /// The next page waits for that as well.
+    pub(super) fn also_rest_for(&mut self, span: Duration) {
+        self.rest = (self.rest + span).min(REST_MAX);
+    }
+
     async fn scan(&mut self, from: Option<QueueId>) -> Result<WalkPage, ReadError> {
         let left = usize::try_from(self.left).unwrap_or(usize::MAX);
+        let until = match self.until {
+            Some(until) => until,
+            None => *self.until.insert(self.end().await?),
+        };
         let scan = Scan {
             from,
-            until: self.until,
+            until: Some(until),
             direction: self.direction,
             limit: left.min(PAGE_RECIPIENTS),
             examined_max: PAGE_EXAMINED,
@@ -119,6 +139,23 @@ impl Walk {
             found: page.found,
             examined: page.examined as u64,
         })
+    }
+
+    /// Behind the latest message that is there now; ids are in the order of time, clocks need not be.
+    async fn end(&self) -> Result<UnixMillis, ReadError> {
+        let last = Scan {
+            from: None,
+            until: None,
+            direction: Direction::LatestFirst,
+            limit: 1,
+            examined_max: 1,
+        };
+        let last = self.store.scan(last, Arc::new(|_, _, _| true)).await?;
+        let made = last.found.last().map(|loaded| loaded.message.id.made_at());
+        let now = wall_clock();
+        Ok(made
+            .map_or(now, |made| made.max(now))
+            .after(Duration::from_millis(1)))
     }
 
     async fn read(&self, ids: Vec<QueueId>) -> Result<WalkPage, ReadError> {

@@ -3,6 +3,7 @@
 use std::io::{self, BufRead, Read as _, Write};
 
 use argon2::{Argon2, PasswordHasher as _};
+use clap::Subcommand;
 use rustix::process::{Signal, getpid, kill_process};
 use rustix::termios::{
     LocalModes, OptionalActions, SpecialCodeIndex, Termios, tcgetattr, tcsetattr,
@@ -12,12 +13,33 @@ use crate::config::ScramVerifier;
 use crate::mail::limits::SCRAM_ITERATIONS;
 use crate::smtp::server::auth::ScramKeys;
 
+use super::ending::{CommandError, Outcome};
+
 /// Longest password, in bytes; the same as in the configuration.
 const PASSWORD_BYTES_MAX: usize = 1_024;
 
+#[derive(Subcommand)]
+pub(super) enum AuthCommand {
+    /// Read a password from standard input, and print what SMTP_AUTH_USERS takes instead of it
+    ///
+    /// Write it behind the user's name and a colon; in .env, the whole value in single quotes.
+    Hash {
+        /// Print a SCRAM verifier, which leaves SCRAM-SHA-256 possible, instead of an argon2 hash
+        #[arg(long)]
+        scram: bool,
+    },
+}
+
+/// Does it.
+pub(super) fn run(command: &AuthCommand) -> Outcome {
+    let AuthCommand::Hash { scram } = command;
+    let kind = if *scram { Kind::Scram } else { Kind::Argon2 };
+    auth_hash(kind, &mut io::stdout().lock()).map_err(CommandError::failed)
+}
+
 /// What to make of a password.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Kind {
+enum Kind {
     /// `$argon2id$...`
     Argon2,
     /// `SCRAM-SHA-256$...`
@@ -26,7 +48,7 @@ pub(crate) enum Kind {
 
 /// Why there is no hash.
 #[derive(Debug, thiserror::Error)]
-pub(crate) enum HashError {
+enum HashError {
     #[error("expected a password of 1 to {PASSWORD_BYTES_MAX} bytes on one line of standard input")]
     NoPassword,
     #[error("the two passwords are not the same")]
@@ -46,7 +68,7 @@ pub(crate) enum HashError {
 ///
 /// # Errors
 /// There is no fit password, or it can't be read, or nothing can be written.
-pub(crate) fn auth_hash(kind: Kind, out: &mut impl Write) -> Result<(), HashError> {
+fn auth_hash(kind: Kind, out: &mut impl Write) -> Result<(), HashError> {
     let mut input = io::stdin().lock();
     let password = match Silence::begin() {
         Some(silence) => {

@@ -2,15 +2,34 @@
 
 use std::io::{self, Write};
 
+use clap::Subcommand;
+
 use crate::config::{Config, Examination, Setting, Sources, examine};
 use crate::inbound;
+
+use super::ending::{CommandError, Outcome};
+
+#[derive(Subcommand)]
+pub(super) enum ConfigCommand {
+    /// Print what is in force and from where, and every problem; exit status 1 if there is one
+    Check,
+}
+
+/// Does it.
+pub(super) fn run(command: &ConfigCommand, sources: &Sources) -> Outcome {
+    let ConfigCommand::Check = command;
+    match config_check(sources, &mut io::stdout().lock())? {
+        0 => Ok(()),
+        _ => Err(CommandError::Told),
+    }
+}
 
 /// Prints settings, warnings and problems of `sources` to `out`. Gives the exit status: 0 if the
 /// relay would start with them, otherwise 1.
 ///
 /// # Errors
 /// `out` can't be written to.
-pub(crate) fn config_check(sources: &Sources, out: &mut impl Write) -> io::Result<u8> {
+fn config_check(sources: &Sources, out: &mut impl Write) -> io::Result<u8> {
     let examined = examine(sources);
     print(&examined, out)?;
     let problems = match &examined.outcome {
@@ -40,6 +59,7 @@ fn print(examined: &Examination, out: &mut impl Write) -> io::Result<()> {
             name,
             shown,
             origin,
+            ..
         } = setting;
         if shown.is_empty() {
             writeln!(out, "{name:name_width$} =  (not set)")?;

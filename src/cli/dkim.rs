@@ -1,9 +1,43 @@
 //! `gopherpost dkim`: making keys, and comparing what is published with them.
 
-pub(super) mod check;
-pub(super) mod generate;
+mod check;
+mod generate;
 
+use clap::Subcommand;
+
+use crate::config::Sources;
 use crate::mail::Domain;
+
+use super::ending::{CommandError, Outcome, configuration};
+
+#[derive(Subcommand)]
+pub(super) enum DkimCommand {
+    /// Make a key, and print the DNS record that publishes it. Nothing is ever overwritten
+    Generate(generate::Generate),
+    /// Compare the keys of the configuration with what is published; exit status 1 if something is
+    /// wrong, 3 if there is no such key
+    Check(check::Check),
+}
+
+/// Does it.
+pub(super) fn run(command: &DkimCommand, sources: &Sources) -> Outcome {
+    let mut out = std::io::stdout().lock();
+    match command {
+        DkimCommand::Generate(asked) => {
+            generate::generate(asked, &mut out).map_err(CommandError::failed)
+        }
+        DkimCommand::Check(asked) => {
+            let config = configuration(sources)?;
+            match check::check(asked, &config, &mut out).map_err(CommandError::failed)? {
+                0 => Ok(()),
+                3 => Err(CommandError::NotFound(
+                    "no such key: see SMTP_DKIM_KEYS, SMTP_DKIM_KEY_PATH".to_owned(),
+                )),
+                _ => Err(CommandError::Told),
+            }
+        }
+    }
+}
 
 /// How many characters a string in a zone file may have (RFC 1035 3.3.14).
 const STRING_CHARS_MAX: usize = 255;

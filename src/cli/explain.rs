@@ -2,49 +2,59 @@
 
 use std::io::{self, Write};
 
-use crate::admin::{
-    Admin, AdminError, ExplainedHost, ExplainedRecipient, ExplainedWay, Explanation,
-};
+use clap::Args;
+
+use crate::admin::{ExplainedHost, ExplainedRecipient, ExplainedWay, Explanation};
 use crate::config::Config;
 use crate::http::EXPLAIN;
-use crate::service::ask_offline;
+use crate::observe::Shown;
 
-use super::control::{AskError, CommandError, ask, become_owner_of};
+use super::ask::{Whom, ask};
+use super::ending::{CommandError, Outcome};
+use super::screen::{Screen, output};
 
-/// Asks the running relay, or the queue itself if none runs.
-pub(super) fn explain(config: &Config, subject: &str) -> Result<Explanation, CommandError> {
-    let of: String = form_urlencoded::byte_serialize(subject.as_bytes()).collect();
-    match ask(&config.control_socket, &format!("{EXPLAIN}?of={of}")) {
-        Err(AskError::NobodyThere) => {}
-        answered => return Ok(answered?),
-    }
-    let failed = |error: &dyn std::fmt::Display| CommandError::Failed(error.to_string());
-    let queue = &config.queue.path;
-    become_owner_of(queue).map_err(|error| failed(&format!("{}: {error}", queue.display())))?;
-    let subject = subject.to_owned();
-    let explain = |admin: Admin| async move { admin.explain(&subject).await };
-    let answer = ask_offline(config, explain).map_err(|error| failed(&error))?;
-    answer.map_err(|error| match error {
-        AdminError::NotFound(what) => CommandError::NotFound(what),
-        other => CommandError::Failed(other.to_string()),
-    })
+#[derive(Args)]
+#[command(after_help = "\
+Examples:
+  gopherpost explain ann@example.org
+  gopherpost explain 01KBKZ4X2Q7V8N3M5T6R9WYEAF
+
+Exit status 3: there is no such message.")]
+pub(super) struct Explain {
+    /// An address, a domain or a queue id
+    subject: String,
+    /// Print JSON
+    #[arg(long)]
+    json: bool,
 }
 
-/// Prints it as one line of JSON.
-///
-/// # Errors
-/// `out` can't be written to.
-pub(super) fn print_json(explanation: &Explanation, out: &mut impl Write) -> io::Result<()> {
-    serde_json::to_writer(&mut *out, explanation)?;
-    writeln!(out)?;
-    out.flush()
+/// Does it.
+pub(super) fn run(asked: &Explain, config: &Config) -> Outcome {
+    let of: String = form_urlencoded::byte_serialize(asked.subject.as_bytes()).collect();
+    let path = format!("{EXPLAIN}?of={of}");
+    ask(config, Whom::Anyone, async |asker| {
+        let json = asker.lines(&path).await?.text().await?;
+        let mut out = output();
+        if asked.json {
+            Screen::of_output().json_line(&mut out, json.trim_end())?;
+        } else {
+            let explanation = serde_json::from_str(&json).map_err(CommandError::failed)?;
+            let mut text = Vec::new();
+            print(&explanation, &mut text)?;
+            for line in String::from_utf8_lossy(&text).lines() {
+                writeln!(out, "{}", Shown(line))?;
+            }
+        }
+        out.flush()?;
+        Ok(())
+    })
 }
 
 /// Prints it for people.
 ///
 /// # Errors
 /// `out` can't be written to.
-pub(super) fn print(explanation: &Explanation, out: &mut impl Write) -> io::Result<()> {
+fn print(explanation: &Explanation, out: &mut impl Write) -> io::Result<()> {
     let Explanation {
         asked,
         message,

@@ -61,6 +61,8 @@ impl Config {
 pub fn examine(sources: &Sources) -> Examination {
     let mut reader = Reader::new(sources);
     let config = read(&mut reader);
+    // Where it names a file, the sources have read it.
+    let _read = reader.value(&table::SMTP_ENV_FILE);
     let open_relay_wanted = reader.value(&table::SMTP_ALLOW_OPEN_RELAY);
     relation::check(&mut reader, &config, open_relay_wanted);
     unknown::check(&mut reader);

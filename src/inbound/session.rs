@@ -14,7 +14,7 @@ use crate::smtp::server::{About, LineReader, Next, Say, Session, Split, Step};
 
 use super::access::Standing;
 use super::allowances::ClientAllowance;
-use super::connection::{Connection, End, SessionContext};
+use super::connection::{Connection, Contexts, End};
 use super::farewell;
 use super::listener::Entrance;
 
@@ -27,15 +27,15 @@ pub(super) struct Who {
 
 /// Serves one client from the greeting to the end.
 pub(super) async fn run(
-    context: Arc<SessionContext>,
+    contexts: Contexts,
     stream: TcpStream,
     who: Who,
     entrance: Entrance,
     shutdown: CancellationToken,
 ) {
     let client = who.client;
-    let mut presence = Presence::begin(&context.events, client);
-    let mut connection = Connection::new(context, stream, client, shutdown);
+    let mut connection = Connection::new(contexts, stream, client, shutdown);
+    let mut presence = Presence::begin(&connection.context.events, client);
     let session = Session::new(Arc::clone(&connection.context.rules));
     let session = match who.standing {
         Standing::Listed => session,
@@ -122,6 +122,9 @@ impl Connection {
     ) -> Result<u64, End> {
         let mut answered = 0;
         loop {
+            if !session.in_transaction() && !self.input.unread().is_empty() {
+                self.renew(session)?;
+            }
             let (consumed, split) = lines.next(self.input.unread());
             let step = match split {
                 Split::Line(line) => {

@@ -51,6 +51,15 @@ pub enum ProcessEvent<'a> {
     },
     /// Changed files of our certificate are in use from now on.
     CertificateReloaded { path: &'a Path },
+    /// A changed configuration is in force from now on. Variables and files, separated by commas.
+    Reloaded {
+        by: &'a str,
+        changed: &'a str,
+        needs_restart: &'a str,
+        files: &'a str,
+    },
+    /// A changed configuration can't be used, and everything is as before.
+    ReloadFailed { by: &'a str, problems: &'a str },
     /// A changed file of a DKIM key is in use from now on.
     DkimKeyReloaded {
         domain: &'a str,
@@ -277,6 +286,8 @@ pub enum QueueEvent<'a> {
     CommitFailed { error: &'a str },
     /// What a mode had held went into line; `held` still are, such as by the operator.
     Released { recipients: u64, held: u64 },
+    /// After a change of routes, all mail that waited stands in its new line.
+    Rerouted { recipients: u64 },
     /// A destination could not be asked for its work.
     DestinationTrouble {
         destination: &'a Destination,

@@ -169,6 +169,31 @@ fn of_process(event: ProcessEvent<'_>, out: &dyn Takes) {
         ProcessEvent::CertificateReloaded { path } => {
             info!(out, event = "certificate_reloaded", path = %path.display(), "changed TLS certificate in use");
         }
+        ProcessEvent::Reloaded {
+            by,
+            changed,
+            needs_restart,
+            files,
+        } => {
+            info!(
+                out,
+                event = "reloaded",
+                by,
+                changed,
+                needs_restart,
+                files,
+                "changed configuration in force"
+            );
+        }
+        ProcessEvent::ReloadFailed { by, problems } => {
+            error!(
+                out,
+                event = "reload_failed",
+                by,
+                problems,
+                "the changed configuration can't be used, the one before stays in force"
+            );
+        }
         ProcessEvent::DkimKeyReloaded {
             domain,
             selector,
@@ -461,6 +486,14 @@ fn of_queue(event: QueueEvent<'_>, out: &dyn Takes) {
                 recipients,
                 held,
                 "held mail is in line"
+            )
+        }
+        QueueEvent::Rerouted { recipients } => {
+            info!(
+                out,
+                event = "rerouted",
+                recipients,
+                "mail that waits goes by the new routes"
             )
         }
         QueueEvent::DestinationTrouble { destination, error } => {

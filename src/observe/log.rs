@@ -63,6 +63,14 @@ impl fmt::Debug for Log {
     }
 }
 
+/// Whether it is a filter for `SMTP_LOG`.
+///
+/// # Errors
+/// What is wrong with it.
+pub fn check_log_filter(filter: &str) -> Result<(), LogSetupError> {
+    Ok(EnvFilter::try_new(filter).map(drop)?)
+}
+
 /// Starts the log on standard error.
 pub fn start_log(config: &LogConfig) -> Result<(Log, LogGuard), LogSetupError> {
     let filter = EnvFilter::try_new(&config.filter)?;

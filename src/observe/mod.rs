@@ -20,7 +20,7 @@ pub use event::{
     ClientEvent, DnsResult, DnsType, Event, MailEvent, NoReport, ProcessEvent, QueueEvent,
     RejectedWhat, RemoteEvent, ReportKind, SeenByThen,
 };
-pub use log::{Log, LogGuard, LogSetupError, start_log};
+pub use log::{Log, LogGuard, LogSetupError, check_log_filter, start_log};
 pub use metrics::{Gauges, Metrics, OldestAges};
 pub use shown::{Shown, is_deceptive};
 

@@ -102,11 +102,21 @@ impl<T> Answer<T> {
 impl Dns {
     /// Sets up the servers of `SMTP_DNS_SERVERS`, or those of the system. Asks nothing yet.
     pub fn new(config: &DeliveryConfig) -> Result<Dns, DnsSetupError> {
-        let servers = match &config.dns_servers {
-            Some(servers) if !servers.is_empty() => servers.clone(),
-            Some(_) | None => system_servers(),
-        };
-        let timeout = config.dns_timeout;
+        Dns::asking(wanted_servers(config), config.dns_timeout)
+    }
+
+    /// For another configuration. If the same servers are asked in the same way, this is the same.
+    pub fn renewed(&self, config: &DeliveryConfig) -> Result<Dns, DnsSetupError> {
+        let wanted = wanted_servers(config);
+        let asked = self.servers.servers.iter().map(|server| &server.address);
+        if self.servers.timeout == config.dns_timeout && asked.eq(&wanted) {
+            return Ok(self.clone());
+        }
+        let dns = Dns::asking(wanted, config.dns_timeout)?;
+        Ok(dns.telling(self.events.clone()))
+    }
+
+    fn asking(servers: Vec<SocketAddr>, timeout: Duration) -> Result<Dns, DnsSetupError> {
         let share = timeout / u32::try_from(servers.len()).unwrap_or(u32::MAX);
         let servers = servers
             .into_iter()
@@ -274,6 +284,13 @@ fn record_type(kind: DnsType) -> RecordType {
 
 fn no_answer(within: Duration) -> String {
     format!("no answer within {within:.1?} (SMTP_DNS_TIMEOUT)")
+}
+
+fn wanted_servers(config: &DeliveryConfig) -> Vec<SocketAddr> {
+    match &config.dns_servers {
+        Some(servers) if !servers.is_empty() => servers.clone(),
+        Some(_) | None => system_servers(),
+    }
 }
 
 /// As `resolv.conf` names them.

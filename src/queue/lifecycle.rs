@@ -618,13 +618,21 @@ mod tests {
             verdict.answer().expect("it has one").words(),
             "not delivered within 1000s (SMTP_MESSAGE_LIFETIME); no attempt was made"
         );
-        let trouble = samples::trouble();
+        let trouble = SuspensionCause::Trouble {
+            times: 1,
+            answer: samples::trouble(),
+        };
         let verdict = overdue(&message, &rcpt(0), Some(&trouble), RETRY.lifetime);
         let words = "not delivered within 1000s (SMTP_MESSAGE_LIFETIME); no attempt was made, \
                      as no host answered other mail: connection refused";
         let answer = verdict.answer().expect("it has one");
         assert_eq!(answer.words(), words);
         assert_eq!(answer.reason, Reason::Connect);
+        let ordered = samples::ordered_until(None).cause;
+        let verdict = overdue(&message, &rcpt(0), Some(&ordered), RETRY.lifetime);
+        let words = "not delivered within 1000s (SMTP_MESSAGE_LIFETIME); no attempt was made, \
+                     as the operator of this relay suspended deliveries to there";
+        assert_eq!(verdict.answer().expect("it has one").words(), words);
     }
 
     #[test]

@@ -40,6 +40,13 @@ enum Happening {
     Resume {
         to: u8,
     },
+    Suspend {
+        to: u8,
+        seconds: u64,
+    },
+    PutBack {
+        which: usize,
+    },
 }
 
 #[derive(Clone, Copy, Debug)]
@@ -49,6 +56,7 @@ enum How {
     Missed(u64),
     GivenBack,
     SetAside,
+    Refused,
 }
 
 fn happening() -> impl Strategy<Value = Happening> {
@@ -58,6 +66,7 @@ fn happening() -> impl Strategy<Value = Happening> {
         3 => (1..40_u64).prop_map(How::Missed),
         1 => Just(How::GivenBack),
         1 => Just(How::SetAside),
+        2 => Just(How::Refused),
     ];
     prop_oneof![
         4 => (0..4_u8, 1..6_u32, 0..3_u64, any::<bool>()).prop_map(
@@ -71,6 +80,8 @@ fn happening() -> impl Strategy<Value = Happening> {
         5 => (any::<usize>(), how).prop_map(|(which, how)| Happening::AttemptEnds { which, how }),
         2 => any::<usize>().prop_map(|which| Happening::MessageIsTaken { which }),
         1 => (0..4_u8).prop_map(|to| Happening::Resume { to }),
+        1 => (0..4_u8, 1..40_u64).prop_map(|(to, seconds)| Happening::Suspend { to, seconds }),
+        2 => any::<usize>().prop_map(|which| Happening::PutBack { which }),
     ]
 }
 
@@ -84,6 +95,8 @@ struct Model {
     reads: Vec<(Destination, usize, Option<Vec<DueItem>>)>,
     attempts: Vec<Claim>,
     set_aside: Vec<Claim>,
+    /// Recipients that are in other hands.
+    refused: Vec<Claim>,
     taken: HashSet<u64>,
     paused_until: HashMap<Destination, UnixMillis>,
 }
@@ -99,6 +112,7 @@ impl Model {
             reads: Vec::new(),
             attempts: Vec::new(),
             set_aside: Vec::new(),
+            refused: Vec::new(),
             taken: HashSet::new(),
             paused_until: HashMap::new(),
         }
@@ -140,6 +154,12 @@ impl Model {
                 }
             }
             Happening::Resume { to } => drop(self.lines.resume(&destination(to), self.now)),
+            Happening::Suspend { to, seconds } => {
+                let until = self.now.after(Duration::from_secs(seconds));
+                let order = samples::ordered_until(Some(until));
+                self.lines.suspend(&destination(to), order, self.now);
+            }
+            Happening::PutBack { which } => self.put_back(which),
         }
     }
 
@@ -222,7 +242,8 @@ impl Model {
     }
 
     fn is_out(&self, (to, due, id, no): &(Destination, UnixMillis, QueueId, RecipientNo)) -> bool {
-        self.attempts.iter().chain(&self.set_aside).any(|claim| {
+        let out = self.attempts.iter().chain(&self.set_aside);
+        out.chain(&self.refused).any(|claim| {
             (&claim.destination, &claim.due, &claim.id) == (to, due, id) && claim.nos.contains(no)
         })
     }
@@ -289,7 +310,7 @@ impl Model {
         if self.attempts.is_empty() {
             return;
         }
-        let claim = self.attempts.swap_remove(which % self.attempts.len());
+        let mut claim = self.attempts.swap_remove(which % self.attempts.len());
         let ending = match how {
             How::Final | How::Deferred(_) | How::Missed(_) => {
                 for &no in &claim.nos {
@@ -312,6 +333,11 @@ impl Model {
                 self.pause(&claim.destination);
                 Ending::GivenBack
             }
+            How::Refused => {
+                self.refused.push(claim.clone());
+                claim.nos.clear();
+                Ending::Done
+            }
             // beyond the bound it would come again with the next read; not modelled
             How::SetAside if self.set_aside.is_empty() && claim.nos.len() <= SMALL.set_aside => {
                 self.set_aside.push(claim.clone());
@@ -326,11 +352,27 @@ impl Model {
         let learned = match how {
             How::Final | How::Deferred(_) => Learned::Answered,
             How::Missed(_) => Learned::Missed(Box::new(samples::trouble())),
-            How::GivenBack | How::SetAside => Learned::Nothing,
+            How::GivenBack | How::SetAside | How::Refused => Learned::Nothing,
         };
         let now = self.now;
         self.lines
             .finish(&claim, ending, &learned, now, Jitter::FULL);
+    }
+
+    fn put_back(&mut self, which: usize) {
+        if self.refused.is_empty() {
+            return;
+        }
+        let claim = self.refused.swap_remove(which % self.refused.len());
+        for no in claim.nos {
+            let item = DueItem {
+                destination: claim.destination.clone(),
+                due: claim.due,
+                id: claim.id,
+                no,
+            };
+            self.lines.put_back(item, self.now);
+        }
     }
 
     /// Everybody gets an attempt in the end.
@@ -339,6 +381,9 @@ impl Model {
         for _ in 0..1_000 {
             self.hear();
             self.work(false);
+            while !self.refused.is_empty() {
+                self.put_back(0);
+            }
             while !self.reads.is_empty() {
                 self.read_ends(0, false);
             }

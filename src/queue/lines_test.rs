@@ -6,6 +6,7 @@ use super::super::backoff::RetryPolicy;
 use super::super::samples;
 use super::*;
 use crate::config::{Config, Sources};
+use crate::store::SuspensionCause;
 
 pub(super) const SMALL: Bounds = Bounds {
     total: 5,
@@ -461,17 +462,90 @@ fn a_suspended_destination_that_is_forgotten_is_told() {
     let mut lines = lines(SMALL);
     let suspension = Suspension {
         since: UnixMillis(0),
-        until: UnixMillis(9),
-        times: 1,
-        trouble: samples::trouble(),
+        until: Some(UnixMillis(9)),
+        cause: SuspensionCause::Trouble {
+            times: 1,
+            answer: samples::trouble(),
+        },
     };
     for to in 1..=2 {
         lines.suspend(&destination(to), suspension.clone(), UnixMillis(0));
     }
-    assert!(lines.take_forgotten().is_empty());
+    assert!(lines.take_opened().is_empty());
     add(&mut lines, item(3, 0, 1, 0));
     let taken = claims(&mut lines, 0);
     finish(&mut lines, &taken[0], Ending::Done, 0);
-    assert_eq!(lines.take_forgotten(), [destination(1)]);
-    assert!(lines.take_forgotten().is_empty());
+    assert_eq!(lines.take_opened(), [destination(1)]);
+    assert!(lines.take_opened().is_empty());
+}
+
+fn order(lines: &mut Lines, to: u8, until: Option<u64>) {
+    let order = samples::ordered_until(until.map(UnixMillis));
+    lines.suspend(&destination(to), order, UnixMillis(0));
+}
+
+#[test]
+fn what_the_operator_suspends_gets_nothing_until_its_time_and_is_never_forgotten() {
+    let mut lines = lines_of_proven(SMALL);
+    for to in 1..=9 {
+        order(&mut lines, to, Some(1_000));
+    }
+    order(&mut lines, 1, None);
+    add(&mut lines, item(1, 0, 1, 0));
+    add(&mut lines, item(2, 0, 1, 1));
+    add(&mut lines, item(3, 5_000, 1, 2));
+    assert!(claims(&mut lines, 999).is_empty());
+    assert_eq!(lines.wake_at(UnixMillis(999)), Some(UnixMillis(1_000)));
+    assert_eq!(destinations(&claims(&mut lines, 1_000)), [destination(2)]);
+    let opened: Vec<Destination> = (2..=9).map(destination).collect();
+    assert_eq!(lines.take_opened(), opened, "all but the first");
+    assert_eq!(lines.wake_at(UnixMillis(1_000)), Some(UnixMillis(5_000)));
+    let change = lines.resume(&destination(1), UnixMillis(1_000));
+    assert_eq!(change, Some(Change::Opened));
+    assert_eq!(destinations(&claims(&mut lines, 1_000)), [destination(1)]);
+}
+
+#[test]
+fn an_attempt_under_way_does_not_lift_what_the_operator_ordered() {
+    let mut lines = lines_of_proven(SMALL);
+    add(&mut lines, item(1, 0, 1, 0));
+    add(&mut lines, item(1, 0, 2, 0));
+    let taken = claims(&mut lines, 0);
+    assert_eq!(taken.len(), 2);
+    order(&mut lines, 1, None);
+    finish(&mut lines, &taken[0], Ending::Done, 0);
+    assert_eq!(miss(&mut lines, &taken[1], 0), None);
+    add(&mut lines, item(1, 0, 3, 0));
+    assert!(claims(&mut lines, 9_000).is_empty());
+    assert_eq!(lines.wake_at(UnixMillis(9_000)), None, "nothing ticks");
+}
+
+#[test]
+fn what_is_in_other_hands_does_not_stall_its_line_and_comes_when_it_is_put_back() {
+    let mut lines = lines_of_proven(SMALL);
+    for id in 1..=2 {
+        add(&mut lines, item(1, 0, id, 0));
+    }
+    let mut taken = claims(&mut lines, 0);
+    assert_eq!(taken.len(), 2);
+    let refused = std::mem::take(&mut taken[0].nos);
+    finish(&mut lines, &taken[0], Ending::Done, 0);
+    finish(&mut lines, &taken[1], Ending::Done, 0);
+    add(&mut lines, item(1, 0, 3, 0));
+    // told once more, read once more: it is known to be out
+    add(&mut lines, item(1, 0, 1, 0));
+    lines.more(&destination(1), UnixMillis(0), UnixMillis(0));
+    let Some(Step::Read { .. }) = lines.next(UnixMillis(0)) else {
+        panic!("the line was to be read");
+    };
+    let read = [item(1, 0, 1, 0), item(1, 0, 3, 0)];
+    lines.end_read(&destination(1), &read, UnixMillis(0));
+    let others = claims(&mut lines, 0);
+    assert_eq!(others.len(), 1, "no pause");
+    assert_eq!(others[0].id, QueueId::new(UnixMillis(0), 3));
+    assert_eq!(refused, [RecipientNo(0)]);
+    for _ in 0..2 {
+        lines.put_back(item(1, 0, 1, 0), UnixMillis(0));
+    }
+    assert_eq!(claims(&mut lines, 0).len(), 1);
 }

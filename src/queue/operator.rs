@@ -9,6 +9,7 @@ use std::collections::BTreeSet;
 use std::sync::{Arc, Mutex};
 
 use futures_util::{StreamExt as _, stream};
+use tokio::sync::watch;
 
 use crate::config::{Config, Mode};
 use crate::mail::limits::{BOUNCES_AT_ONE_TIME, DESTINATIONS_ORDERED_MAX};
@@ -25,6 +26,7 @@ use super::decided::Decided;
 use super::lifecycle::given_up;
 use super::recorder::{How, InTrouble, Recorder};
 use super::report_bound::ReportBound;
+use super::settings::{Live, Settings};
 use super::{Action, Clock, Pace};
 
 /// See the module. Cheap to clone.
@@ -98,7 +100,8 @@ impl Operator {
     #[must_use]
     pub fn without_queue(config: &Config, store: Store, events: Events) -> Operator {
         let clock: Clock = Arc::new(wall_clock);
-        let recorder = recorder(config, &store, &events, &clock);
+        let (_, settings) = watch::channel(Arc::new(Settings::of(config)));
+        let recorder = recorder(config, settings, &store, &events, &clock);
         Operator::new(config, store, recorder, Custody::default(), events, clock)
     }
 
@@ -180,6 +183,11 @@ impl Operator {
         self.store.resume(destination).await
     }
 
+    #[cfg(test)]
+    pub(super) fn custody(&self) -> Custody {
+        self.custody.clone()
+    }
+
     fn changes(&self, order: &Order, found: Vec<Loaded>, pace: &mut Pace) -> Vec<RecipientChange> {
         let now = (self.clock)();
         let mut changes = Vec::new();
@@ -229,8 +237,12 @@ impl Operator {
         }
         let in_attempt =
             |change: &RecipientChange| self.custody.order(change.id, change.after.no, order);
-        // An attempt that ends before the commit does has heard of it already; one that begins
-        // before it, afterwards.
+        // An attempt that ends before the commit does has heard of it already; one that begins before
+        // it, afterwards. But one that follows from the order itself is none that it meets.
+        let stops = match order.action {
+            Action::Hold | Action::Purge => true,
+            Action::Retry | Action::Release | Action::Restore | Action::Bounce => false,
+        };
         let before: Vec<bool> = changes.iter().map(in_attempt).collect();
         let made = self.store.record(changes.clone(), Vec::new()).await?;
         for ((change, before), made) in changes.iter().zip(before).zip(made) {
@@ -238,7 +250,7 @@ impl Operator {
                 applied.overtaken += 1;
                 continue;
             }
-            let in_flight = in_attempt(change) || before;
+            let in_flight = before || (stops && in_attempt(change));
             applied.changed += 1;
             applied.in_flight += u64::from(in_flight);
             destinations.insert(self.store.destination_of(change.after.address.domain()));
@@ -387,6 +399,7 @@ pub(super) fn bounced(
 /// What writes down verdicts.
 pub(super) fn recorder(
     config: &Config,
+    settings: Live,
     store: &Store,
     events: &Events,
     clock: &Clock,
@@ -396,8 +409,7 @@ pub(super) fn recorder(
         events: events.clone(),
         clock: clock.clone(),
         hostname: config.hostname.clone(),
-        signs: !config.dkim.is_empty(),
-        lifetime: config.queue.lifetime,
+        settings,
         bound: Mutex::new(ReportBound::new(config.queue.max_reports_per_hour)),
     })
 }

@@ -1,9 +1,10 @@
 //! The queue over a real store, with remotes that say what a test tells them to.
 
-use std::collections::{HashMap, VecDeque};
+use std::collections::{HashMap, HashSet, VecDeque};
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicU64, Ordering};
 
+use tokio::sync::Semaphore;
 use tokio::task::JoinHandle;
 
 use super::*;
@@ -36,7 +37,17 @@ enum Says {
 #[derive(Default)]
 struct Remotes {
     scripts: Mutex<HashMap<String, VecDeque<Says>>>,
+    /// Attempts at these wait until the test lets them on, one for each permit.
+    gates: Mutex<HashMap<String, Arc<Semaphore>>>,
     seen: Mutex<Vec<Seen>>,
+    /// Whom a remote is being asked about now.
+    asked: Mutex<HashSet<(QueueId, String)>>,
+    /// About whom it was asked although it was just being asked.
+    asked_twice: Mutex<Vec<(QueueId, String)>>,
+    /// What was taken, one for each time.
+    taken: Mutex<Vec<(QueueId, String)>>,
+    /// How long an answer takes.
+    slowness: Duration,
 }
 
 /// One attempt, as the remote saw it.
@@ -51,6 +62,21 @@ impl Remotes {
     fn script(&self, address: &str, says: &[Says]) {
         let says = says.iter().copied().collect();
         self.scripts.lock().unwrap().insert(address.into(), says);
+    }
+
+    /// From now on attempts at this address wait at the gate.
+    fn gate(&self, address: &str) -> Arc<Semaphore> {
+        let gate = Arc::new(Semaphore::new(0));
+        let mut gates = self.gates.lock().unwrap();
+        gates.insert(address.into(), gate.clone());
+        gate
+    }
+
+    async fn wait_at_gate(&self, address: &str) {
+        let gate = self.gates.lock().unwrap().get(address).cloned();
+        if let Some(gate) = gate {
+            gate.acquire().await.unwrap().forget();
+        }
     }
 
     /// The last word of a script is said for ever.
@@ -75,6 +101,15 @@ impl Remotes {
     }
 }
 
+/// A recipient that is being asked about, until this is dropped.
+struct Asked<'a>(&'a Remotes, &'a (QueueId, String));
+
+impl Drop for Asked<'_> {
+    fn drop(&mut self) {
+        self.0.asked.lock().unwrap().remove(self.1);
+    }
+}
+
 impl Deliver for Remotes {
     async fn deliver(&self, assignment: &Assignment) -> Outcomes {
         let to: Vec<String> = assignment
@@ -95,13 +130,24 @@ impl Deliver for Remotes {
         }
         let mut outcomes = Outcomes::new();
         for (rcpt, address) in assignment.recipients.iter().zip(&to) {
+            let one = (assignment.message.id, address.clone());
+            let alone = self.asked.lock().unwrap().insert(one.clone());
+            if !alone {
+                self.asked_twice.lock().unwrap().push(one.clone());
+            }
+            let _asked = Asked(self, &one);
+            tokio::time::sleep(self.slowness).await;
+            self.wait_at_gate(address).await;
             outcomes.push((
                 rcpt.no,
                 match self.next(address) {
-                    Says::Yes => Outcome::Delivered {
-                        answer: answer(250, "2.0.0 taken"),
-                        told_there: false,
-                    },
+                    Says::Yes => {
+                        self.taken.lock().unwrap().push(one.clone());
+                        Outcome::Delivered {
+                            answer: answer(250, "2.0.0 taken"),
+                            told_there: false,
+                        }
+                    }
                     Says::Later => Outcome::Deferred(answer(451, "4.2.0 later")),
                     Says::No => Outcome::Failed(answer(550, "5.1.1 no such user")),
                     Says::Hangs => std::future::pending().await,
@@ -136,6 +182,7 @@ struct World {
     ids: AtomicU64,
     stop: Stop,
     running: Option<JoinHandle<()>>,
+    operator: Option<Operator>,
 }
 
 impl World {
@@ -163,6 +210,7 @@ impl World {
             ids: AtomicU64::new(1),
             stop: Stop::default(),
             running: None,
+            operator: None,
         }
     }
 
@@ -182,8 +230,14 @@ impl World {
     }
 
     fn start(&mut self) {
+        let queue = self.queue();
+        self.run(queue);
+    }
+
+    fn run(&mut self, queue: Queue<Remotes>) {
         self.stop = Stop::default();
-        self.running = Some(tokio::spawn(self.queue().run(self.stop.clone())));
+        self.operator = Some(queue.operator());
+        self.running = Some(tokio::spawn(queue.run(self.stop.clone())));
     }
 
     async fn stop(&mut self) {
@@ -194,6 +248,8 @@ impl World {
             .await
             .expect("it ends")
             .expect("without a panic");
+        let twice = self.remotes.asked_twice.lock().unwrap();
+        assert!(twice.is_empty(), "attempted twice at one time: {twice:?}");
     }
 
     async fn accept(&self, from: &str, to: &[&str]) -> QueueId {
@@ -254,6 +310,8 @@ impl World {
     }
 }
 
+#[path = "operator_test.rs"]
+mod operator;
 #[path = "suspended_test.rs"]
 mod suspended;
 
@@ -472,7 +530,7 @@ async fn the_sweeper_expires_what_got_no_attempt_unless_one_is_under_way() {
         world.count(StateName::Expired)
     };
     assert_eq!(days_later(4).await, 0, "its lifetime is 5 days");
-    let attempt = custody.share(id);
+    let attempt = custody.for_attempt(id, &[RecipientNo(0)]);
     assert_eq!(days_later(6).await, 0, "an attempt is under way");
     drop(attempt);
     assert_eq!(days_later(7).await, 2);
@@ -498,7 +556,7 @@ async fn the_sweeper_tells_of_delay_once_whoever_was_attempted_or_not() {
     let mut sweeper = world.queue().sweeper;
     minutes_later(&mut sweeper, 239).await;
     assert_eq!(reports().await, 0, "the delay is 4 hours");
-    let attempt = sweeper.custody.share(id);
+    let attempt = sweeper.custody.for_attempt(id, &[RecipientNo(0)]);
     minutes_later(&mut sweeper, 241).await;
     assert_eq!(reports().await, 0, "an attempt is under way");
     drop(attempt);

@@ -15,7 +15,7 @@ use tokio::sync::mpsc::error::TryRecvError;
 use tokio::sync::{mpsc, oneshot};
 
 use crate::mail::limits::{COMMIT_GROUP_BYTES_MAX, COMMIT_GROUP_MAX};
-use crate::mail::{Destination, QueueId};
+use crate::mail::{Destination, QueueId, RecipientNo};
 use crate::observe::{Events, ProcessEvent, QueueEvent, wall_clock};
 
 use super::body_files::{BodyFiles, FileGuard};
@@ -24,10 +24,12 @@ use super::counters::Counters;
 use super::engine::{Engine, Trees};
 use super::group::{Changed, Group, Prepared};
 use super::health::Health;
+use super::mend::{Mend, Mended};
 use super::news::NewsBoard;
+use super::reroute::Routing;
 use super::suspension::Kept;
 use super::{
-    CommitError, DestinationOf, RecipientChange, Suspension, clean_stop, disk_error_of_sled,
+    CommitError, RecipientChange, Suspension, clean_stop, disk_error_of_sled, log_check, open,
 };
 
 /// Pause between attempts to open the database again.
@@ -47,11 +49,17 @@ pub(super) enum Work {
     /// Remove messages that were kept long enough.
     RemoveOver(Sweep, Done<Removed>),
     MoveToFiles(Vec<(QueueId, FileGuard)>, Done<usize>),
+    /// Put recipients into the lines where they should stand.
+    MoveLines(Vec<(QueueId, RecipientNo)>, Done<usize>),
     KeepSuspensions(Vec<Kept>, Done<()>),
     /// The operator suspends a destination.
     Suspend(Destination, Suspension, Done<()>),
     /// Lift a suspension; whether there was one.
     Resume(Destination, Done<bool>),
+    /// Take out something damaged.
+    Mend(Box<Mend>, Done<Mended>),
+    /// See whether the database must be opened anew.
+    LookAgain,
     Close(Done<()>),
 }
 
@@ -67,8 +75,9 @@ impl Work {
             ),
             Work::RemoveOver(sweep, _) => (sweep.limit, 0),
             Work::MoveToFiles(moves, _) => (moves.len(), 0),
+            Work::MoveLines(moves, _) => (moves.len(), 0),
             Work::KeepSuspensions(kept, _) => (kept.len(), 0),
-            Work::Suspend(..) | Work::Resume(..) => (1, 0),
+            Work::Suspend(..) | Work::Resume(..) | Work::Mend(..) | Work::LookAgain => (1, 0),
             Work::Close(_) => (COMMIT_GROUP_MAX, 0), // nothing comes behind it
         }
     }
@@ -102,9 +111,12 @@ impl Gathered {
             }
             Work::RemoveOver(..)
             | Work::MoveToFiles(..)
+            | Work::MoveLines(..)
             | Work::KeepSuspensions(..)
             | Work::Suspend(..)
             | Work::Resume(..)
+            | Work::Mend(..)
+            | Work::LookAgain
             | Work::Close(_) => {}
         }
         self.work.push(work);
@@ -118,6 +130,7 @@ enum Pending {
     Removed(Done<Removed>, Removed),
     Moved(Done<usize>, usize),
     Resumed(Done<bool>, bool),
+    Mended(Done<Mended>, Mended),
 }
 
 impl Pending {
@@ -132,6 +145,7 @@ impl Pending {
             Pending::Removed(done, removed) => say(done, removed, error),
             Pending::Moved(done, count) => say(done, count, error),
             Pending::Resumed(done, was) => say(done, was, error),
+            Pending::Mended(done, mended) => say(done, mended, error),
         }
     }
 }
@@ -143,8 +157,7 @@ pub(super) struct Committer {
     pub counters: Arc<Counters>,
     pub news: Arc<NewsBoard>,
     pub health: Arc<Health>,
-    pub destination_of: DestinationOf,
-    pub routing_fingerprint: String,
+    pub routing: Arc<Routing>,
     pub events: Events,
 }
 
@@ -230,7 +243,12 @@ impl Committer {
                 let began = Instant::now();
                 match trouble {
                     None => self.make_durable(&trees, &group).map(|()| began.elapsed()),
-                    Some(error) => Err(disk_error_of_sled(&error)),
+                    Some(error) => {
+                        if matches!(error, sled::Error::Corruption { .. }) {
+                            self.engine.suspect();
+                        }
+                        Err(disk_error_of_sled(&error))
+                    }
                 }
             });
         match result {
@@ -249,6 +267,9 @@ impl Committer {
                 self.news
                     .post_suspensions(std::mem::take(&mut group.ordered));
                 self.events.emit(QueueEvent::Committed { messages, took });
+                if self.engine.is_suspect() {
+                    self.reopen(&[]);
+                }
             }
             Err(error) => {
                 self.health.failed(&error);
@@ -271,10 +292,11 @@ impl Committer {
         group: &mut Group,
         pending: &mut Vec<Pending>,
     ) -> Result<(), sled::Error> {
+        let map = self.routing.map();
         match work {
             Work::Accept(new, done) => {
                 pending.push(Pending::Unit(done));
-                group.add(*new);
+                group.add(*new, &map);
             }
             Work::Record(changes, reports, done) => {
                 let mut made = Vec::with_capacity(changes.len());
@@ -290,8 +312,7 @@ impl Committer {
                         made.push(false);
                         continue;
                     }
-                    let changed =
-                        group.change(trees, change, &*self.destination_of, wall_clock())?;
+                    let changed = group.change(trees, change, &map, wall_clock())?;
                     fresh |= changed == Changed::Now;
                     made.push(changed != Changed::Not);
                 }
@@ -299,7 +320,9 @@ impl Committer {
                 pending.push(Pending::Made(done, made));
                 // Reports came with the verdicts if these had been made before.
                 if fresh {
-                    reports.into_iter().for_each(|report| group.add(report));
+                    reports
+                        .into_iter()
+                        .for_each(|report| group.add(report, &map));
                 }
             }
             Work::RemoveOver(sweep, done) => {
@@ -310,6 +333,13 @@ impl Committer {
                 let mut count = 0;
                 for (id, file) in moves {
                     count += usize::from(group.move_to_file(trees, id, file)?);
+                }
+                pending.push(Pending::Moved(done, count));
+            }
+            Work::MoveLines(moves, done) => {
+                let mut count = 0;
+                for recipient in moves {
+                    count += usize::from(group.move_place(trees, &map, recipient)?);
                 }
                 pending.push(Pending::Moved(done, count));
             }
@@ -325,6 +355,13 @@ impl Committer {
                 let was = group.resume(trees, destination)?;
                 pending.push(Pending::Resumed(done, was));
             }
+            Work::Mend(mend, done) => {
+                self.counters.doubt();
+                let mended = group.mend(trees, *mend, &self.routing.destination_of())?;
+                group.settle_closings(trees, wall_clock())?;
+                pending.push(Pending::Mended(done, mended));
+            }
+            Work::LookAgain => {}
             Work::Close(_) => {
                 unreachable!("nothing is gathered behind a close, and run takes it off")
             }
@@ -359,7 +396,11 @@ impl Committer {
                 std::process::abort(); // crashing is our recovery path
             }
             std::thread::sleep(REOPEN_PAUSE);
-            if self.engine.reopen().is_ok() && self.take_out(unconfirmed).is_ok() {
+            let Ok(mended) = self.engine.reopen() else {
+                continue;
+            };
+            log_check::tell(&mended, self.engine.path(), &self.events);
+            if self.take_out(unconfirmed).is_ok() {
                 break;
             }
         }
@@ -379,7 +420,7 @@ impl Committer {
         for &id in unconfirmed {
             let there = trees.messages.contains_key(id.to_bytes());
             if there.map_err(|error| disk_error_of_sled(&error))? {
-                super::recovery::remove_with_line(&trees, &mut group, id, &*self.destination_of)
+                super::recovery::remove_with_line(&trees, &mut group, id, &self.routing.map())
                     .map_err(|error| disk_error_of_sled(&error))?;
             }
         }
@@ -394,11 +435,25 @@ impl Committer {
             .engine
             .trees()
             .map_err(|error| CommitError::Failed(error.to_string()))?;
-        let tally = self.counters.tally();
-        let done = clean_stop::write(&trees, &tally, &self.routing_fingerprint, wall_clock());
+        let done = match self.counters.tally() {
+            Some(tally) => clean_stop::write(
+                &trees,
+                &tally,
+                &self.routing.map().fingerprint(),
+                wall_clock(),
+            ),
+            None => trees.db.flush().map(drop),
+        };
         drop(trees);
-        self.engine.close();
-        done.map_err(|error| disk_error_of_sled(&error))
+        let closed = self.engine.close();
+        done.map_err(|error| disk_error_of_sled(&error))?;
+        if closed && let Err(error) = open::mark_closed(self.engine.path()) {
+            self.events.emit(ProcessEvent::Warning {
+                what: &format!("the next start will look through the whole database: {error}"),
+                todo: "",
+            });
+        }
+        Ok(())
     }
 }
 

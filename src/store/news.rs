@@ -93,6 +93,7 @@ impl NewsBoard {
 mod tests {
     use super::*;
     use crate::mail::{AddressDomain, QueueId, RecipientNo};
+    use crate::store::SuspensionCause;
 
     #[test]
     fn beyond_the_bound_only_destinations_are_kept() {
@@ -110,5 +111,28 @@ mod tests {
         assert_eq!(news.items.len(), ITEMS_MAX);
         assert_eq!(news.more, [(destination.clone(), UnixMillis(7))]);
         assert!(board.take().items.is_empty());
+    }
+
+    #[test]
+    fn of_suspensions_the_last_word_counts() {
+        let board = NewsBoard::default();
+        let [one, two] = ["one.test", "two.test"].map(Destination::from_stored);
+        let order = Suspension {
+            since: UnixMillis(1),
+            until: None,
+            cause: SuspensionCause::Order {
+                by: "ann".into(),
+                reason: "".into(),
+            },
+        };
+        board.post_suspensions(vec![
+            (one.clone(), Some(order.clone())),
+            (two.clone(), Some(order.clone())),
+        ]);
+        board.post_suspensions(vec![(one.clone(), None)]);
+        let mut told = board.take().suspensions;
+        told.sort_by(|(a, _), (b, _)| a.cmp(b));
+        assert_eq!(told, [(one, None), (two, Some(order))]);
+        assert!(board.take().suspensions.is_empty());
     }
 }

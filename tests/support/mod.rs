@@ -26,6 +26,7 @@
 //! | to say | write |
 //! | --- | --- |
 //! | another environment | `World::setup().set("SMTP_MODE", "hold").unset("SMTP_ALLOW_NETWORKS").await` |
+//! | what is changed while it runs | `world.relay().set_in_file("SMTP_BANNER", "hi");` `world.relay().reloads().await.field("changed")` · `refuses_to_reload()` |
 //! | a start that must fail | `World::setup().set(...).expect_start_failure().await.code` |
 //! | a host's misbehaviour | `world.remote("example.net").mail([reply("250 ok"), hang(), close(), reset()]).await` |
 //! | slow, late, in pieces | `reply("220 hi").after(span)` · `trickle(span, "250 ok")` · `segments([...])` · `raw(b"250 ok\n")` |
@@ -45,6 +46,7 @@
 //! | exactly these data | `c.up_to_data(&mail().to("a@b")).await;` `c.send_octets("x\r\n.\r\n").await;` `c.read_reply().await.expect(250);` |
 //! | segments | `c.send_octets(...)` one · `c.send_each_octet(...)` · `c.send_pieces(random.cut(...))` · `c.pipeline([...])` |
 //! | how it ends | `c.expect_closed().await` · `c.in_sync().await` · `c.half_close().await` · `c.reset()` |
+//! | the control socket | `relay.control().get("/api/v1/queue").await.lines()` · `.post("/api/v1/queue/purge", json!({...})).await.done()` |
 //! | a program on a terminal | `let mut t = world.relay().on_a_terminal(["auth", "hash"]);` `t.shows("Password: ").await;` `t.types("x");` |
 //! | a relay that may die meanwhile | `world.client().try_send(mail().to("a@b")).await` is `None` without a last reply |
 //! | the message as it came | `mx.message().await`: `.header`, `.body()`, `.trace()`, `.report()`, `.transaction.wire` |
@@ -82,6 +84,7 @@
 )]
 
 mod client;
+mod control;
 mod deadline;
 mod dial;
 mod dkim;
@@ -110,6 +113,7 @@ mod wire;
 mod world;
 
 pub use self::client::{Client, Cut, Rules};
+pub use self::control::{Control, ControlAnswer};
 pub use self::deadline::{deadline, within};
 pub use self::dial::Dial;
 pub use self::dkim::{ED25519_PEM, RSA_PEM};

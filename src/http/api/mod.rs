@@ -7,6 +7,7 @@
 
 mod answer;
 mod caller;
+mod description;
 mod destinations;
 mod orders;
 mod queue;
@@ -24,6 +25,7 @@ use crate::admin::Admin;
 
 use super::server::Peer;
 use answer::{NO_STORE, Refused};
+use description::openapi;
 
 /// Where `explain` is asked. The query has `of`: an address, a domain or a queue id. The answer is
 /// an [`Explanation`](crate::admin::Explanation).

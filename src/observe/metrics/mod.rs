@@ -212,6 +212,7 @@ impl Metrics {
             | QueueEvent::Migrated { .. }
             | QueueEvent::Recovered { .. }
             | QueueEvent::Released { .. }
+            | QueueEvent::Rerouted { .. }
             | QueueEvent::DestinationTrouble { .. }
             | QueueEvent::Ordered { .. }
             | QueueEvent::Suspended { .. }

@@ -117,7 +117,7 @@ mod tests {
         Recipient, RecipientNo, RecipientState, Remote, Reply, ReplyCode, Ret, ReversePath,
         Security, TlsFacts, UnixMillis,
     };
-    use crate::store::{HistoryEvent, HistoryRecord, Note, Suspension};
+    use crate::store::{HistoryEvent, HistoryRecord, Note, Suspension, SuspensionCause};
 
     fn stored() -> StoredMessage {
         StoredMessage {
@@ -218,14 +218,26 @@ mod tests {
         );
         let suspension = Suspension {
             since: UnixMillis(1),
-            until: UnixMillis(2),
-            times: 3,
-            trouble: rcpt.last_answer.clone().unwrap(),
+            until: Some(UnixMillis(2)),
+            cause: SuspensionCause::Trouble {
+                times: 3,
+                answer: rcpt.last_answer.clone().unwrap(),
+            },
         };
-        assert_eq!(
-            open_suspension(b"k", &seal_suspension(b"k", &suspension)),
-            Ok(suspension)
-        );
+        let ordered = |until| Suspension {
+            since: UnixMillis(1),
+            until,
+            cause: SuspensionCause::Order {
+                by: "root (sudo from ann)".into(),
+                reason: "their disk is full".into(),
+            },
+        };
+        for suspension in [suspension, ordered(None), ordered(Some(UnixMillis(2)))] {
+            assert_eq!(
+                open_suspension(b"k", &seal_suspension(b"k", &suspension)),
+                Ok(suspension)
+            );
+        }
         let note = Note {
             action: "hold".into(),
             by: "root".into(),
