@@ -1,6 +1,7 @@
 //! The one test binary: the rules of the house, and the real program over real sockets, one module
 //! for each theme.
 
+mod admin;
 mod crash;
 mod explain;
 mod fairness;

@@ -158,30 +158,45 @@ pub(super) mod tests {
 
     #[test]
     fn columns_come_with_the_width_of_the_terminal() {
-        check(Some(40), expect![[r#"
+        check(
+            Some(40),
+            expect![[r#"
             ID                          TO
             01KBKZ4X2Q7V8N3M5T6R9WYEAF  bob@dest.te…
             01KBKZ4X2Q7V8N3M5T6R9WYEAF  somebody.wi…
-        "#]]);
-        check(Some(80), expect![[r#"
+        "#]],
+        );
+        check(
+            Some(80),
+            expect![[r#"
             ID                          STATE       AGE  NEXT    TO
             01KBKZ4X2Q7V8N3M5T6R9WYEAF  deferred    30m  in 4m   bob@dest.test
             01KBKZ4X2Q7V8N3M5T6R9WYEAF  held        30m  -       somebody.with.a.very.long.…
-        "#]]);
-        check(Some(120), expect![[r#"
+        "#]],
+        );
+        check(
+            Some(120),
+            expect![[r#"
             ID                          STATE       AGE  NEXT    TO                            LAST REPLY
             01KBKZ4X2Q7V8N3M5T6R9WYEAF  deferred    30m  in 4m   bob@dest.test                 451 4.7.1 come again
             01KBKZ4X2Q7V8N3M5T6R9WYEAF  held        30m  -       somebody.with.a.very.long.n…  451 4.7.1 come again
-        "#]]);
-        check(Some(160), expect![[r#"
+        "#]],
+        );
+        check(
+            Some(160),
+            expect![[r#"
             ID                          STATE      TRIES   AGE  NEXT    FROM                     TO                               LAST REPLY
             01KBKZ4X2Q7V8N3M5T6R9WYEAF  deferred       2   30m  in 4m   <ann@gp.test>            bob@dest.test                    451 4.7.1 come again
             01KBKZ4X2Q7V8N3M5T6R9WYEAF  held           2   30m  -       <ann@gp.test>            somebody.with.a.very.long.name…  451 4.7.1 come again
-        "#]]);
-        check(None, expect![[r#"
+        "#]],
+        );
+        check(
+            None,
+            expect![[r#"
             ID                          STATE      TRIES   AGE  NEXT     SIZE  FROM      TO        LAST REPLY
             01KBKZ4X2Q7V8N3M5T6R9WYEAF  deferred       2   30m  in 4m    2.4K  <ann@gp.test>  bob@dest.test  451 4.7.1 come again
             01KBKZ4X2Q7V8N3M5T6R9WYEAF  held           2   30m  -        2.4K  <ann@gp.test>  somebody.with.a.very.long.name@department.of.dest.test  451 4.7.1 come again
-        "#]]);
+        "#]],
+        );
     }
 }

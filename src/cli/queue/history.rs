@@ -153,6 +153,7 @@ mod tests {
               11:30:01  attempt 1 at mx1.dest.test[192.0.2.1]:25: 451 4.7.1 come \u{202e}again
               11:50:00  hold by root (sudo from ann): is it spam?
               11:56:00  attempt 2 at mx1.dest.test[192.0.2.1]:25: 451 4.7.1 come \u{202e}again
-        "#]].assert_eq(&String::from_utf8(out).unwrap());
+        "#]]
+        .assert_eq(&String::from_utf8(out).unwrap());
     }
 }

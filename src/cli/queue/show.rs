@@ -289,7 +289,9 @@ pub(super) mod tests {
 
     #[test]
     fn a_message_is_shown_with_all_that_is_known() {
-        check(&message(1), expect![[r#"
+        check(
+            &message(1),
+            expect![[r#"
             01KBKZ4X2Q7V8N3M5T6R9WYEAF  from <ann@gp.test>, 2.4K, 30m ago
               arrived    2026-11-25T11:30:00Z
               client     127.0.0.1, HELO app.test
@@ -305,12 +307,15 @@ pub(super) mod tests {
               Subject: a    b
                c\u{1b}[31m
               To: bob@dest.test
-        "#]]);
+        "#]],
+        );
     }
 
     #[test]
     fn of_many_recipients_each_has_a_row() {
-        check(&message(5), expect![[r#"
+        check(
+            &message(5),
+            expect![[r#"
             01KBKZ4X2Q7V8N3M5T6R9WYEAF  from <ann@gp.test>, 2.4K, 30m ago
               arrived    2026-11-25T11:30:00Z
               client     127.0.0.1, HELO app.test
@@ -328,7 +333,8 @@ pub(super) mod tests {
               Subject: a    b
                c\u{1b}[31m
               To: bob@dest.test
-        "#]]);
+        "#]],
+        );
     }
 
     #[test]

@@ -252,7 +252,9 @@ mod tests {
 
     #[test]
     fn ages_stand_beside_destinations() {
-        check(Some(80), expect![[r#"
+        check(
+            Some(80),
+            expect![[r#"
             1,100 messages, 4.7M
               queued    12,000, the oldest for 3m
               deferred  345, the oldest for 1d
@@ -264,8 +266,11 @@ mod tests {
             * a-long-name.of-a-dep…   344    0    0    0  339    0    0    0    0    0     5
             and 1 more destination (--limit)
             * a-long-name.of-a-department.example.org is suspended, tried again in 12m
-        "#]]);
-        check(None, expect![[r#"
+        "#]],
+        );
+        check(
+            None,
+            expect![[r#"
             1,100 messages, 4.7M
               queued    12,000, the oldest for 3m
               deferred  345, the oldest for 1d
@@ -277,6 +282,7 @@ mod tests {
             * a-long-name.of-a-department.example.org   344    0    0    0  339    0    0    0    0    0     5
             and 1 more destination (--limit)
             * a-long-name.of-a-department.example.org is suspended, tried again in 12m
-        "#]]);
+        "#]],
+        );
     }
 }

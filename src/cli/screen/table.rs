@@ -193,32 +193,44 @@ mod tests {
 
     #[test]
     fn what_does_not_fit_is_cut_and_nothing_is_raw() {
-        check(Some(24), false, expect![[r#"
+        check(
+            Some(24),
+            false,
+            expect![[r#"
             ID      N  TO
             a       1  ann@dest.test
             lon…  10…  \u{1b}[31m
             日…        bücher\u{202…
-        "#]]);
+        "#]],
+        );
     }
 
     #[test]
     fn where_there_is_no_terminal_nothing_is_cut() {
-        check(None, false, expect![[r#"
+        check(
+            None,
+            false,
+            expect![[r#"
             ID      N  TO
             a       1  ann@dest.test
             long-id  1000  \u{1b}[31m
             日本語       bücher\u{202e}@dest.test
-        "#]]);
+        "#]],
+        );
     }
 
     #[test]
     fn colours_take_no_room() {
-        check(Some(20), true, expect![[r#"
+        check(
+            Some(20),
+            true,
+            expect![[r#"
             [1mID[0m      [1mN[0m  [1mTO[0m
             a       1  [31mann@dest…[0m
             lon…  10…  [31m\u{1b}[3…[0m
             日…        [31mbücher\u…[0m
-        "#]]);
+        "#]],
+        );
     }
 
     #[test]
