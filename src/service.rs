@@ -1,6 +1,7 @@
 //! Builds everything, wires it, runs it, drains it.
 
 mod allocator;
+mod reload;
 
 use std::io;
 use std::sync::Arc;
@@ -9,18 +10,21 @@ use std::time::Duration;
 use rustix::fs::Mode as FileMode;
 use tokio::runtime::Runtime;
 use tokio::signal::unix::{Signal, SignalKind, signal};
+use tokio::sync::watch;
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
 use crate::admin::Admin;
-use crate::config::{Config, LogConfig, LogFormat, Mode, Warning};
-use crate::http::{self, HealthCheck};
+use crate::config::{Config, Loaded, LogConfig, LogFormat, Mode};
+use crate::http::{self, Pages, Phase, Phases};
 use crate::inbound::{HostAddresses, HostLookup, Inbound, InboundSetupError, LookupError};
 use crate::mail::Domain;
 use crate::observe::{Events, LogSetupError, ProcessEvent, start_log, wall_clock};
 use crate::outbound::{self, Dns, Found, Outbound, OutboundSetupError, Ways};
 use crate::queue::{Queue, Stop};
 use crate::store::{CommitError, OpenError, Store, StoreOptions};
+
+use reload::{Reloader, Rooms};
 
 /// Threads for work that waits for the disk. Four are as good as sixteen for writing bodies;
 /// readers need some beside them.
@@ -56,11 +60,14 @@ pub enum ServiceError {
 }
 
 /// Runs the relay until SIGTERM or SIGINT, then drains it.
-pub fn run(config: &Config, warnings: &[Warning]) -> Result<(), ServiceError> {
+pub fn run(loaded: &Loaded) -> Result<(), ServiceError> {
+    let Loaded {
+        config, warnings, ..
+    } = loaded;
     allocator::bound_heaps();
     rustix::process::umask(FileMode::RWXG | FileMode::RWXO);
-    let _log = start_log(&config.log)?;
-    let events = Events::default();
+    let (log, _written) = start_log(&config.log)?;
+    let events = Events::new(log);
     for warning in warnings {
         events.emit(ProcessEvent::Warning {
             what: &warning.what,
@@ -69,7 +76,7 @@ pub fn run(config: &Config, warnings: &[Warning]) -> Result<(), ServiceError> {
     }
     let store = open_store(config, &events)?;
     let runtime = runtime()?;
-    let result = runtime.block_on(serve(config, &store, &events));
+    let result = runtime.block_on(serve(loaded, &store, &events));
     // What was aborted lets go of its sockets and files before the store is closed.
     let closed = runtime.block_on(store.close()).map_err(ServiceError::Close);
     runtime.shutdown_timeout(Duration::from_secs(1));
@@ -109,11 +116,11 @@ pub fn ask_offline<T, F: Future<Output = T>>(
     question: impl FnOnce(Admin) -> F,
 ) -> Result<T, ServiceError> {
     rustix::process::umask(FileMode::RWXG | FileMode::RWXO);
-    let _log = start_log(&LogConfig {
+    let (log, _written) = start_log(&LogConfig {
         filter: "warn".to_owned(),
         format: LogFormat::Text,
     })?;
-    let events = Events::default();
+    let events = Events::new(log);
     let store = match config.queue.path.join("db").exists() {
         true => Some(open_store(config, &events)?),
         false => None,
@@ -133,8 +140,10 @@ pub fn ask_offline<T, F: Future<Output = T>>(
     Ok(answer)
 }
 
-async fn serve(config: &Config, store: &Store, events: &Events) -> Result<(), ServiceError> {
+async fn serve(loaded: &Loaded, store: &Store, events: &Events) -> Result<(), ServiceError> {
+    let config = &loaded.config;
     let mut signals = Signals::new()?;
+    let mut hang_up = signal(SignalKind::hangup())?;
     let outbound = Outbound::new(config, store.clone(), events.clone())?;
     let lookup = ForwardLookup(outbound.dns());
     let inbound = Inbound::bind(config, store.clone(), events.clone(), lookup)?;
@@ -148,34 +157,61 @@ async fn serve(config: &Config, store: &Store, events: &Events) -> Result<(), Se
         mode: mode_name(config.mode),
     });
 
+    let ways =
+        Ways::new(config, outbound.dns(), events.clone()).map_err(OutboundSetupError::from)?;
+    let (set_grace, shutdown_grace) = watch::channel(config.smtpd.shutdown_grace);
+    let rooms = Rooms {
+        outbound: outbound.clone(),
+        inbound: inbound.control(),
+        queue: queue.control(),
+        ways: ways.clone(),
+        store: store.clone(),
+        events: events.clone(),
+        shutdown_grace: set_grace,
+    };
+    let (reloader, reloads) = Reloader::new(rooms, loaded.clone());
+    let reloader = tokio::spawn(reloader.run());
+
     let (stop, accepting) = (Stop::default(), CancellationToken::new());
     let mut inbound = tokio::spawn(inbound.serve(accepting.clone()));
     let mut queue = tokio::spawn(queue.run(stop.clone()));
-    let health = config.health.map(|address| {
-        let check = health_check(store.clone());
-        tokio::spawn(http::serve(
-            address,
-            check,
-            events.clone(),
-            accepting.clone(),
-        ))
-    });
 
-    let ways =
-        Ways::new(config, outbound.dns(), events.clone()).map_err(OutboundSetupError::from)?;
-    let admin = Admin::new(config, Some(store.clone()), ways, events.clone());
-    let admin = admin.with_operator(operator);
+    events.set_verbose(config.debug);
+    let admin = Admin::new(config, Some(store.clone()), ways, events.clone())
+        .with_operator(operator)
+        .with_reload(reloads.action())
+        .with_audit(events.verbose_switch());
+    let (phases, over) = (Phases::default(), CancellationToken::new());
+    let router = http::pages_router(
+        Pages {
+            store: store.clone(),
+            events: events.clone(),
+            phases: phases.clone(),
+            debug: config.debug,
+            allow_networks: config.health_allow_networks.clone(),
+            shutdown: over.clone(),
+        },
+        http::api_router(admin.clone()),
+    );
     let control = tokio::spawn(http::serve_control(
         config.control_socket.clone(),
-        http::api_router(admin.clone()),
+        router.clone(),
         events.clone(),
-        stop.claiming.clone(),
+        over.clone(),
     ));
+    let health = config.health.map(|address| {
+        let serving = http::serve(address, router, events.clone(), over.clone());
+        tokio::spawn(serving)
+    });
+    phases.begin(Phase::Serving);
 
-    let ended = tokio::select! {
-        signal = signals.next() => Ended::Signal(signal),
-        _ = &mut inbound => Ended::Task("inbound"),
-        _ = &mut queue => Ended::Task("queue"),
+    let ended = loop {
+        tokio::select! {
+            signal = signals.next() => break Ended::Signal(signal),
+            _ = hang_up.recv() => reloads.ask("SIGHUP"),
+            _ = &mut inbound => break Ended::Task("inbound"),
+            _ = &mut queue => break Ended::Task("queue"),
+        }
     };
     let why = match ended {
         Ended::Signal(name) => name,
@@ -190,31 +226,35 @@ async fn serve(config: &Config, store: &Store, events: &Events) -> Result<(), Se
             std::process::abort();
         }
     };
+    phases.begin(Phase::Draining);
     events.emit(ProcessEvent::Stopping { why });
+    reloader.abort();
     accepting.cancel();
     stop.claiming.cancel();
+    let grace = *shutdown_grace.borrow();
     drain(
-        config,
+        grace,
         &stop,
         [&mut inbound, &mut queue],
         &mut signals,
         events,
     )
     .await;
-    if let Some(health) = health {
-        health.abort();
-    }
-    // It ends by itself soon after the stop began.
+    over.cancel();
+    // They end by themselves soon after that.
     let _ = tokio::time::timeout(LAST_WORDS, control).await;
     // Orders end with whoever gave them; a page that is under way is done soon.
     let _ = tokio::time::timeout(LAST_WORDS, admin.finish()).await;
+    if let Some(health) = health {
+        let _ = tokio::time::timeout(LAST_WORDS, health).await;
+    }
     outbound.close(LAST_WORDS).await;
     Ok(())
 }
 
 /// Lets sessions and deliveries end, until the grace is over or another signal comes; then ends them.
 async fn drain(
-    config: &Config,
+    grace: Duration,
     stop: &Stop,
     [inbound, queue]: [&mut JoinHandle<()>; 2],
     signals: &mut Signals,
@@ -225,7 +265,7 @@ async fn drain(
     };
     tokio::select! {
         () = drained => {}
-        () = tokio::time::sleep(config.smtpd.shutdown_grace) => {}
+        () = tokio::time::sleep(grace) => {}
         why = signals.next() => events.emit(ProcessEvent::Stopping { why }),
     }
     stop.attempts.cancel();
@@ -266,12 +306,6 @@ impl Signals {
             _ = self.int.recv() => "SIGINT",
         }
     }
-}
-
-/// Healthy as long as the store takes mail; that the listener accepts is shown by our being here, as
-/// its end is ours.
-fn health_check(store: Store) -> HealthCheck {
-    Arc::new(move || store.refuses_mail().map(|why| why.to_string()))
 }
 
 /// The allow-list's names, looked up by the same name servers as everything else.

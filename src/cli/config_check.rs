@@ -59,6 +59,7 @@ fn print(examined: &Examination, out: &mut impl Write) -> io::Result<()> {
             name,
             shown,
             origin,
+            ..
         } = setting;
         if shown.is_empty() {
             writeln!(out, "{name:name_width$} =  (not set)")?;

@@ -12,6 +12,5 @@ pub(super) fn run(sources: &Sources) -> Outcome {
             "{problems}\ngopherpost config check shows everything that is in force"
         ))
     })?;
-    service::run(&loaded.config, &loaded.warnings)
-        .map_err(|error| CommandError::Failed(format!("{error:#}")))
+    service::run(&loaded).map_err(|error| CommandError::Failed(format!("{error:#}")))
 }

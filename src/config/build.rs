@@ -61,6 +61,8 @@ impl Config {
 pub fn examine(sources: &Sources) -> Examination {
     let mut reader = Reader::new(sources);
     let config = read(&mut reader);
+    // Where it names a file, the sources have read it.
+    let _read = reader.value(&table::SMTP_ENV_FILE);
     let open_relay_wanted = reader.value(&table::SMTP_ALLOW_OPEN_RELAY);
     relation::check(&mut reader, &config, open_relay_wanted);
     unknown::check(&mut reader);
@@ -103,6 +105,8 @@ fn read(r: &mut Reader<'_>) -> Config {
         delivery: read_delivery(r),
         dkim: read_dkim(r),
         health: read_health(r),
+        health_allow_networks: r.value(&table::SMTP_HEALTH_ALLOW_NETWORKS),
+        debug: r.value(&table::SMTP_DEBUG),
         control_socket: r.value(&table::SMTP_CONTROL_SOCKET),
         log: LogConfig {
             filter: r.value(&table::SMTP_LOG),

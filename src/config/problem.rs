@@ -30,6 +30,12 @@ impl Problem {
             what: what.into(),
         }
     }
+
+    /// The same with more words behind it.
+    pub(super) fn with(mut self, more: &str) -> Problem {
+        self.what.push_str(more);
+        self
+    }
 }
 
 impl fmt::Display for Problem {

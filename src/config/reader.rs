@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use super::problem::{Problem, Warning, cut, one_line};
 use super::refusal::Refusal;
-use super::secret::MASK;
+use super::secret::{MASK, Secret};
 use super::sources::{Origin, Sources};
 use super::table::{SMTP_QUEUE_PATH, WORKERS_MAX};
 use super::variable::{About, DefaultValue, Variable};
@@ -18,6 +18,8 @@ pub struct Setting {
     pub shown: String,
     /// Where it comes from.
     pub origin: Origin,
+    /// Its text, for comparing.
+    pub(super) text: Secret,
 }
 
 /// Reads variables; a value that can't be taken is a problem, and a stand-in goes on in its place,
@@ -54,7 +56,7 @@ impl<'a> Reader<'a> {
         match self.find(about) {
             Ok(found) => match (variable.parse)(&found.text) {
                 Ok(value) => {
-                    self.note(about, printable(about, &found.text), found.origin);
+                    self.note(about, found);
                     return value;
                 }
                 Err(refusal) => self.refuse(about, found, &refusal),
@@ -88,6 +90,12 @@ impl<'a> Reader<'a> {
 
     /// The text that holds for a variable: given, in a file, or the default.
     fn find(&self, about: &About) -> Result<Found, Problem> {
+        if let Some(kept) = self.sources.kept.get(about.name) {
+            return Ok(Found {
+                text: kept.value.clone(),
+                origin: kept.origin.clone(),
+            });
+        }
         let given = self.given(about.name, about.secret);
         if about.secret {
             let file_variable = format!("{}_FILE", about.name);
@@ -158,11 +166,16 @@ impl<'a> Reader<'a> {
         format!("{}/control.sock", directory.unwrap_or_default())
     }
 
-    fn note(&mut self, about: &About, shown: &str, origin: Origin) {
+    fn note(&mut self, about: &About, found: Found) {
+        self.note_as(about, printable(about, &found.text), &found);
+    }
+
+    fn note_as(&mut self, about: &About, shown: &str, found: &Found) {
         self.settings.push(Setting {
             name: about.name,
             shown: one_line(shown),
-            origin,
+            origin: found.origin.clone(),
+            text: Secret::new(found.text.clone()),
         });
     }
 
@@ -179,7 +192,7 @@ impl<'a> Reader<'a> {
             Refusal::Unprintable(_) => MASK,
             Refusal::Unexpected | Refusal::Because(_) => printable(about, &found.text),
         };
-        self.problems.push(match found.origin {
+        self.problems.push(match &found.origin {
             Origin::Default => Problem::at(
                 about.name,
                 format!("not set, and the system's {shown:?} does not fit: {what}"),
@@ -189,7 +202,7 @@ impl<'a> Reader<'a> {
             }
         });
         self.refused.push(about.name);
-        self.note(about, shown, found.origin);
+        self.note_as(about, shown, &found);
     }
 }
 
@@ -229,6 +242,7 @@ mod tests {
             expected: "at least six characters",
             meaning: "For tests.",
             secret: true,
+            live: true,
         },
         parse: |text| optional(text, password),
     };
@@ -248,6 +262,7 @@ mod tests {
             expected: "a port",
             meaning: "For tests.",
             secret: false,
+            live: true,
         },
         parse: |text| optional(text, port),
     };
@@ -277,6 +292,7 @@ mod tests {
             name: "SMTP_TEST_PASSWORD",
             shown: "[secret]".to_owned(),
             origin,
+            text: Secret::new(want.to_owned()),
         };
         assert_eq!(reader.settings, [want]);
     }

@@ -77,6 +77,14 @@ warnings, then all problems at once. It exits with 0 if the relay would start, o
   belong to it. Setting both is a problem. Secrets are never printed. They are
   `SMTP_AUTH_USERS`, `SMTP_RELAY_PASSWORD` and `SMTP_DKIM_PRIVATE_KEY`.
 
+## Changes while the relay runs
+
+`gopherpost reload`, or SIGHUP, makes the running relay read `.env` again, the files that `X_FILE` names,
+certificates and keys. What is `live` in the tables below is in force from then on; what says `restart`
+keeps its value until the relay is started again. See [reload.md](reload.md).
+
+## Mistakes
+
 A variable that begins with `SMTP_` and is not known has no effect, and brings a warning with the
 nearest name that is known. One that only a later version has brings a warning, too.
 Every other mistake stops the start.
@@ -87,8 +95,11 @@ Every other mistake stops the start.
         write_line(&mut text, "");
         write_line(&mut text, &format!("## {title}"));
         write_line(&mut text, "");
-        write_line(&mut text, "| variable | default | meaning | expected |");
-        write_line(&mut text, "| --- | --- | --- | --- |");
+        write_line(
+            &mut text,
+            "| variable | default | live | meaning | expected |",
+        );
+        write_line(&mut text, "| --- | --- | --- | --- | --- |");
         for about in of_section(section) {
             let default = match about.default {
                 DefaultValue::Text("") => String::new(),
@@ -97,10 +108,11 @@ Every other mistake stops the start.
                 | DefaultValue::ControlSocket
                 | DefaultValue::LogicalCpus => default_in_words(about.default).to_owned(),
             };
+            let live = if about.live { "live" } else { "restart" };
             write_line(
                 &mut text,
                 &format!(
-                    "| `{}` | {default} | {} | {} |",
+                    "| `{}` | {default} | {live} | {} | {} |",
                     about.name, about.meaning, about.expected
                 ),
             );

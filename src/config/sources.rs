@@ -15,6 +15,8 @@ const PREFIX: &str = "SMTP_";
 const RUNTIME_DIRECTORY: &str = "RUNTIME_DIRECTORY";
 /// In the working directory.
 const DOTENV: &str = ".env";
+/// Names another file than that, in the environment only.
+const ENV_FILE: &str = "SMTP_ENV_FILE";
 /// Longest `.env` or secret that is read, in bytes.
 const FILE_BYTES_MAX: u64 = 1024 * 1024;
 
@@ -26,13 +28,15 @@ pub struct Sources {
     /// Of systemd's `RuntimeDirectory=`.
     pub(super) runtime_directory: Option<String>,
     pub(super) read_file: ReadFile,
+    /// What holds whatever is given: values that a process keeps until it ends.
+    pub(super) kept: BTreeMap<&'static str, Given>,
     /// What went wrong while the sources were gathered.
     pub(super) problems: Vec<Problem>,
     pub(super) warnings: Vec<Warning>,
 }
 
 /// Reads a file that holds a secret.
-pub(super) type ReadFile = Box<dyn Fn(&Path) -> io::Result<String>>;
+pub(super) type ReadFile = Box<dyn Fn(&Path) -> io::Result<String> + Send>;
 
 /// A value as it was given; never printed from here, since it may be a secret.
 pub(super) struct Given {
@@ -79,7 +83,7 @@ impl Sources {
         sources.read_file = Box::new(read_bounded);
         // The environment first: what is already there wins.
         sources.add_environment(std::env::vars_os());
-        sources.add_dotenv_file(Path::new(DOTENV));
+        sources.add_file();
         sources
     }
 
@@ -93,6 +97,7 @@ impl Sources {
             logical_cpus: 2,
             runtime_directory: None,
             read_file: Box::new(|_| Err(io::ErrorKind::NotFound.into())),
+            kept: BTreeMap::new(),
             problems: Vec::new(),
             warnings: Vec::new(),
         };
@@ -122,9 +127,25 @@ impl Sources {
         }
     }
 
+    /// `.env`, or the file that is named instead, which must be there.
+    fn add_file(&mut self) {
+        let named = self.given.get(ENV_FILE).map(|given| given.value.trim());
+        let Some(path) = named.filter(|path| !path.is_empty()).map(PathBuf::from) else {
+            return self.add_dotenv_file(Path::new(DOTENV));
+        };
+        match read_bounded(&path) {
+            Ok(text) => self.add_dotenv(&dotenv::parse(&text), &Origin::File(path)),
+            Err(error) => self.problems.push(Problem::value(
+                ENV_FILE,
+                &path.display().to_string(),
+                format!("the file cannot be read: {error}"),
+            )),
+        }
+    }
+
     fn add_dotenv_file(&mut self, path: &Path) {
         match read_bounded(path) {
-            Ok(text) => self.add_dotenv(&dotenv::parse(&text)),
+            Ok(text) => self.add_dotenv(&dotenv::parse(&text), &Origin::DotEnv),
             Err(error) if error.kind() == io::ErrorKind::NotFound => {}
             Err(error) => self
                 .problems
@@ -132,22 +153,29 @@ impl Sources {
         }
     }
 
-    fn add_dotenv(&mut self, dotenv: &DotEnv) {
+    fn add_dotenv(&mut self, dotenv: &DotEnv, origin: &Origin) {
+        let file = match origin {
+            Origin::File(path) => path.display().to_string(),
+            _ => DOTENV.to_owned(),
+        };
         for line in &dotenv.malformed_lines {
             self.problems.push(Problem::at(
-                format!("{DOTENV}, line {line}"),
+                format!("{file}, line {line}"),
                 "expected NAME=value; a value with blanks, # or $ in single quotes",
             ));
         }
         for (name, value) in &dotenv.assignments {
-            if matches!(self.given.get(name), Some(first) if first.origin == Origin::DotEnv) {
+            if matches!(self.given.get(name), Some(first) if first.origin == *origin) {
                 self.warnings.push(Warning::new(
-                    format!("{name} stands in {DOTENV} more than once, and only the first counts"),
+                    format!("{name} stands in {file} more than once, and only the first counts"),
                     "remove the others",
                 ));
             }
-            if name.starts_with(PREFIX) {
-                self.add(name, value, Origin::DotEnv);
+            if name == ENV_FILE && !value.trim().is_empty() {
+                let what = format!("cannot stand in {file}; set it in the environment");
+                self.problems.push(Problem::at(ENV_FILE, what));
+            } else if name.starts_with(PREFIX) {
+                self.add(name, value, origin.clone());
             }
         }
     }
@@ -192,7 +220,10 @@ mod tests {
     #[test]
     fn the_environment_wins_over_dotenv() {
         let mut sources = Sources::of([("SMTP_PORT", "1")]);
-        sources.add_dotenv(&dotenv::parse("SMTP_PORT=2\nSMTP_MODE=sink\nOTHER=x\n"));
+        sources.add_dotenv(
+            &dotenv::parse("SMTP_PORT=2\nSMTP_MODE=sink\nOTHER=x\n"),
+            &Origin::DotEnv,
+        );
         check(&sources, "SMTP_PORT", "1", &Origin::Environment);
         check(&sources, "SMTP_MODE", "sink", &Origin::DotEnv);
         assert_eq!(sources.given.len(), 2);
@@ -223,7 +254,10 @@ mod tests {
     #[test]
     fn a_variable_twice_in_dotenv_is_told() {
         let mut sources = Sources::of([]);
-        sources.add_dotenv(&dotenv::parse("SMTP_PORT=1\nSMTP_PORT=2\n"));
+        sources.add_dotenv(
+            &dotenv::parse("SMTP_PORT=1\nSMTP_PORT=2\n"),
+            &Origin::DotEnv,
+        );
         check(&sources, "SMTP_PORT", "1", &Origin::DotEnv);
         assert_eq!(sources.warnings.len(), 1);
     }
@@ -231,7 +265,8 @@ mod tests {
     #[test]
     fn a_malformed_dotenv_is_told_with_file_and_line() {
         let mut sources = Sources::of([]);
-        sources.add_dotenv(&dotenv::parse("SMTP_PORT=1\nSMTP_BANNER=hunter2 ready\n"));
+        let text = dotenv::parse("SMTP_PORT=1\nSMTP_BANNER=hunter2 ready\n");
+        sources.add_dotenv(&text, &Origin::DotEnv);
         let text = sources.problems[0].to_string();
         assert!(text.starts_with(".env, line 2: "), "{text}");
         assert!(!text.contains("hunter2"), "{text}");
@@ -250,6 +285,30 @@ mod tests {
         sources.add_dotenv_file(dir.path());
         let text = sources.problems[0].to_string();
         assert!(text.starts_with(".env: cannot be read: "), "{text}");
+    }
+
+    #[test]
+    fn another_file_may_be_named_and_then_it_must_be_there() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("gopherpost.env");
+        let shown = path.display().to_string();
+        let mut sources = Sources::of([("SMTP_ENV_FILE", &*shown)]);
+        sources.add_file();
+        let text = sources.problems[0].to_string();
+        let want = format!("SMTP_ENV_FILE={shown}: the file cannot be read: ");
+        assert!(text.starts_with(&want), "{text}");
+
+        std::fs::write(&path, "SMTP_PORT=7\nSMTP_ENV_FILE=/other\nx y\n").unwrap();
+        let mut sources = Sources::of([("SMTP_ENV_FILE", &*shown)]);
+        sources.add_file();
+        check(&sources, "SMTP_PORT", "7", &Origin::File(path));
+        let told: Vec<String> = sources.problems.iter().map(ToString::to_string).collect();
+        assert!(
+            told[0].starts_with(&format!("{shown}, line 3: ")),
+            "{told:?}"
+        );
+        let want = format!("SMTP_ENV_FILE: cannot stand in {shown}; set it in the environment");
+        assert_eq!(told[1..], [want]);
     }
 
     #[test]

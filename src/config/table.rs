@@ -79,7 +79,8 @@ macro_rules! variables {
                     expected: $expected:literal,
                     meaning: $meaning:literal,
                     parse: $parse:expr $(,
-                    secret: $secret:literal)? $(,)?
+                    secret: $secret:literal)? $(,
+                    live: $live:literal)? $(,)?
                 }
             )+
         }
@@ -93,6 +94,7 @@ macro_rules! variables {
                     expected: $expected,
                     meaning: $meaning,
                     secret: false $(|| $secret)?,
+                    live: false $(|| $live)?,
                 },
                 parse: $parse,
             };
@@ -117,11 +119,18 @@ variables! {
             meaning: "What becomes of accepted mail. deliver: it is delivered; hold: nothing is delivered until it is released; sink: it is kept and never delivered.",
             parse: mode,
         }
+        SMTP_ENV_FILE: Option<PathBuf> {
+            default: Text(""),
+            expected: "the path of a file, in the environment only",
+            meaning: "File that is read instead of .env in the working directory.",
+            parse: |text| optional(text, value::path),
+        }
         SMTP_SHUTDOWN_GRACE: Duration {
             default: Text("30s"),
             expected: "a time from 0s to 1h, such as 30s",
             meaning: "How long running transactions may take to end after SIGTERM.",
             parse: |text| duration(text, Duration::ZERO..=HOUR),
+            live: true,
         }
     }
 
@@ -143,60 +152,70 @@ variables! {
             expected: "printable ASCII text of at most 200 characters",
             meaning: "Greeting that follows the host name.",
             parse: value::banner,
+            live: true,
         }
         SMTP_MAX_MESSAGE_SIZE: u64 {
             default: Text("10 MiB"),
             expected: "a size from 64 KiB to 1 GiB, in bytes or with KiB, MiB or GiB",
             meaning: "Largest message taken, announced as SIZE. A larger one is refused with 552 5.3.4.",
             parse: |text| size(text, MESSAGE_BYTES_MIN..=MESSAGE_BYTES_MAX),
+            live: true,
         }
         SMTP_MAX_RECIPIENTS: usize {
             default: Text("1000"),
             expected: "a number from 100 to 10000",
             meaning: "Recipients taken in one transaction. Each further one is put off with 452 4.5.3.",
             parse: |text| number(text, RECIPIENTS_MIN..=RECIPIENTS_MAX),
+            live: true,
         }
         SMTP_MAX_CONNECTIONS: usize {
             default: Text("2000"),
             expected: "a number from 1 to 100000",
             meaning: "Clients connected at one time. More are put off with 421 4.3.2.",
             parse: |text| number(text, 1..=CONNECTIONS_MAX),
+            live: true,
         }
         SMTP_MAX_CONNECTIONS_PER_CLIENT: usize {
             default: Text("500"),
             expected: "a number from 1 to 100000",
             meaning: "Connections of one client at one time: of an IPv4 address, or of an IPv6 /64. More are put off with 421 4.7.0.",
             parse: |text| number(text, 1..=CONNECTIONS_MAX),
+            live: true,
         }
         SMTP_COMMAND_TIMEOUT: Duration {
             default: Text("5m"),
             expected: "a time above 0s and up to 1d, such as 5m",
             meaning: "How long a client may take for a command.",
             parse: |text| duration(text, SHORTEST..=DAY),
+            live: true,
         }
         SMTP_DATA_TIMEOUT: Duration {
             default: Text("3m"),
             expected: "a time above 0s and up to 1d, such as 3m",
             meaning: "How long a client may take for each block of message data.",
             parse: |text| duration(text, SHORTEST..=DAY),
+            live: true,
         }
         SMTP_TLS_CERT: Option<PathBuf> {
             default: Text(""),
             expected: "the path of a file in PEM form",
             meaning: "Our certificate towards clients, followed by its chain. With it and SMTP_TLS_KEY, STARTTLS is offered. Changed files are taken up while running.",
             parse: |text| optional(text, value::path),
+            live: true,
         }
         SMTP_TLS_KEY: Option<PathBuf> {
             default: Text(""),
             expected: "the path of a file in PEM form",
             meaning: "The key of SMTP_TLS_CERT, not encrypted: PKCS#8, PKCS#1 or SEC1.",
             parse: |text| optional(text, value::path),
+            live: true,
         }
         SMTP_TLS_DISABLE: bool {
             default: Text("false"),
             expected: "true or false",
             meaning: "Whether clients are offered no TLS at all, whatever else is set.",
             parse: value::boolean,
+            live: true,
         }
         SMTP_TLS_PORT: Option<u16> {
             default: Text(""),
@@ -209,60 +228,70 @@ variables! {
             expected: "a number from 0 to 1000000",
             meaning: "Bytes a second that a client must send of message data at least, beyond a credit of SMTP_DATA_TIMEOUT. A slower one is ended with 421 4.4.2. 0: any speed is enough.",
             parse: |text| number(text, 0..=DATA_RATE_MAX),
+            live: true,
         }
         SMTP_MAX_MESSAGES_PER_CONNECTION: u64 {
             default: Text("999999"),
             expected: "a number from 1 to 999999",
             meaning: "Transactions of one connection, announced as MAILMAX. A further one is put off with 421 4.7.0, and the connection ends.",
             parse: |text| number(text, 1..=MESSAGES_PER_CONNECTION_MAX),
+            live: true,
         }
         SMTP_MAX_ERRORS: u32 {
             default: Text("100"),
             expected: "a number from 1 to 1000000",
             meaning: "Commands of one connection that are refused with 5yz, until it is ended with 421 4.7.0. An accepted message sets the count back.",
             parse: |text| number(text, 1..=ERRORS_MAX),
+            live: true,
         }
         SMTP_MAX_COMMAND_LENGTH: usize {
             default: Text("2048"),
             expected: "a number from 1200 to 8000",
             meaning: "Longest command line taken, in bytes with its line end. A longer one is refused with 500 5.5.2 and thrown away.",
             parse: |text| number(text, COMMAND_LINE_BYTES_MIN..=COMMAND_LINE_BYTES_MAX),
+            live: true,
         }
         SMTP_MAX_LINE_LENGTH: Option<u64> {
             default: Text(""),
             expected: "a number from 1000 to 1073741824",
             meaning: "Longest line of a message taken, in bytes with its line end (RFC 5321 4.5.3.1.6 has 1000). A message with a longer one is refused with 500 5.5.2; one that comes as BODY=BINARYMIME has no lines. Not set: any length.",
             parse: |text| optional(text, |text| number(text, TEXT_LINE_BYTES_MIN..=MESSAGE_BYTES_MAX)),
+            live: true,
         }
         SMTP_MAX_HEADER_SIZE: usize {
             default: Text("1 MiB"),
             expected: "a size from 16 KiB to 1 MiB, in bytes or with KiB, MiB or GiB",
             meaning: "Largest header section of a message taken. A message with a larger one is refused with 552 5.3.4.",
             parse: |text| size(text, HEADER_BYTES_MIN..=HEADER_SECTION_BYTES_MAX as u64).map(|bytes| usize::try_from(bytes).unwrap_or(HEADER_SECTION_BYTES_MAX)),
+            live: true,
         }
         SMTP_MAX_HEADER_FIELDS: usize {
             default: Text("10000"),
             expected: "a number from 100 to 10000",
             meaning: "Most fields in the header section of a message taken. A message with more is refused with 552 5.3.4.",
             parse: |text| number(text, HEADER_FIELDS_MIN..=HEADER_FIELDS_MAX),
+            live: true,
         }
         SMTP_CLIENT_CONNECTION_RATE: Option<Rate> {
             default: Text(""),
             expected: "a number and a time up to 1d, such as 100/1m",
             meaning: "Connections of one client in a time: of an IPv4 address, or of an IPv6 /64. More are put off with 421 4.7.0. Not set: any number.",
             parse: |text| optional(text, rate),
+            live: true,
         }
         SMTP_CLIENT_MESSAGE_RATE: Option<Rate> {
             default: Text(""),
             expected: "a number and a time up to 1d, such as 1000/1m",
             meaning: "Messages of one client in a time, over all its connections. More are put off with 450 4.7.1. Not set: any number.",
             parse: |text| optional(text, rate),
+            live: true,
         }
         SMTP_CLIENT_RECIPIENT_RATE: Option<Rate> {
             default: Text(""),
             expected: "a number and a time up to 1d, such as 10000/1h",
             meaning: "Recipients of one client in a time, over all its messages. More are put off with 450 4.7.1. Not set: any number.",
             parse: |text| optional(text, rate),
+            live: true,
         }
         SMTP_MEMORY_BUDGET: u64 {
             default: Text("640 MiB"),
@@ -278,36 +307,42 @@ variables! {
             expected: "networks and addresses separated by commas, such as 10.0.0.0/8,2001:db8::1",
             meaning: "Who may connect. With this and SMTP_ALLOW_HOSTS empty, nobody may.",
             parse: |text| list(text, network),
+            live: true,
         }
         SMTP_ALLOW_HOSTS: Vec<Domain> {
             default: Text(""),
             expected: "domain names separated by commas, such as app.example.org",
             meaning: "Hosts that may connect as well. Each name is looked up for its addresses, and again when they run out; what a client calls itself and reverse DNS count for nothing.",
             parse: |text| list(text, value::domain),
+            live: true,
         }
         SMTP_PROXY_NETWORKS: Vec<IpNet> {
             default: Text(""),
             expected: "networks and addresses separated by commas, such as 10.0.0.5,2001:db8::/64",
             meaning: "Load balancers that must open each connection with a PROXY protocol header, version 1 or 2. The source it states is the client from then on; a connection of theirs without such a header is closed.",
             parse: |text| list(text, network),
+            live: true,
         }
         SMTP_ALLOW_OPEN_RELAY: bool {
             default: Text(""),
             expected: "nothing, or exactly yes-i-am-sure",
             meaning: "yes-i-am-sure lets SMTP_ALLOW_NETWORKS cover the whole of IPv4 or IPv6, which stops the start otherwise.",
             parse: value::open_relay,
+            live: true,
         }
         SMTP_REQUIRE_LOCAL_DOMAIN: bool {
             default: Text("true"),
             expected: "true or false",
             meaning: "Whether the sender in MAIL FROM must be of SMTP_HOSTNAME or SMTP_SENDER_DOMAINS. Another one is refused with 550 5.7.1.",
             parse: value::boolean,
+            live: true,
         }
         SMTP_SENDER_DOMAINS: Vec<DomainPattern> {
             default: Text(""),
             expected: "domain names separated by commas, *. before one for all its subdomains, such as example.org,*.example.org",
             meaning: "Further domains that may send. A domain does not include its subdomains, and *.example.org does not include example.org.",
             parse: |text| list(text, value::domain_pattern),
+            live: true,
         }
     }
 
@@ -318,18 +353,21 @@ variables! {
             meaning: "Who may authenticate, and with what. In a name or password, % and two hexadecimal digits stand for an octet: %2C for a comma, %3A for a colon in a name, %25 for a percent sign. Instead of the password there may be what `gopherpost auth hash` prints: an argon2 hash, or a SCRAM verifier. In a file, users may also stand on lines of their own.",
             parse: auth_users,
             secret: true,
+            live: true,
         }
         SMTP_AUTH_INSECURE: bool {
             default: Text("false"),
             expected: "true or false",
             meaning: "Whether clients may authenticate without TLS, too, where everybody on the way can read their password.",
             parse: value::boolean,
+            live: true,
         }
         SMTP_AUTH_ANYWHERE: bool {
             default: Text("false"),
             expected: "true or false",
             meaning: "Whether clients outside SMTP_ALLOW_NETWORKS and SMTP_ALLOW_HOSTS may connect. Until they have authenticated, they can do nothing else, and have SMTP_COMMAND_TIMEOUT for it in all.",
             parse: value::boolean,
+            live: true,
         }
     }
 
@@ -345,12 +383,14 @@ variables! {
             expected: "a size from 1 MiB to 1024 GiB, in bytes or with KiB, MiB or GiB",
             meaning: "With less space free in the queue's file system, new mail is put off with 452 4.3.1.",
             parse: |text| size(text, MIB..=TIB),
+            live: true,
         }
         SMTP_RETENTION_DAYS: Duration {
             default: Text("7"),
             expected: "a number of days from 0 to 3650",
             meaning: "How many days a message is kept after its last recipient became final. 0: it is removed at once.",
             parse: |text| number(text, 0..=RETENTION_DAYS_MAX).map(|days| Duration::from_secs(days * 86_400)),
+            live: true,
         }
         SMTP_UNDO_WINDOW: Duration {
             default: Text("1h"),
@@ -363,6 +403,7 @@ variables! {
             expected: "a time above 0s and up to 365d, such as 5d",
             meaning: "A recipient that is not delivered by then expires, and the sender is told.",
             parse: |text| duration(text, SHORTEST..=YEAR),
+            live: true,
         }
         SMTP_DELAY_WARNING: Option<Duration> {
             default: Text("4h"),
@@ -375,18 +416,21 @@ variables! {
             expected: "a number from 1 to 1000000",
             meaning: "Delivery reports that one sender gets in an hour; what tells of delay or relaying has half of that. Further ones are not sent, and the log says so.",
             parse: |text| number(text, 1..=REPORTS_PER_HOUR_MAX).and_then(|n| NonZeroU32::new(n).ok_or(Refusal::Unexpected)),
+            live: true,
         }
         SMTP_RETRY_BASE: Duration {
             default: Text("1m"),
             expected: "a time above 0s and up to 365d, such as 1m",
             meaning: "Wait before the first retry. It doubles with each further one.",
             parse: |text| duration(text, SHORTEST..=YEAR),
+            live: true,
         }
         SMTP_RETRY_CAP: Duration {
             default: Text("64m"),
             expected: "a time of at least SMTP_RETRY_BASE and up to 365d, such as 64m",
             meaning: "Longest wait between two attempts. Up to 20 % are added or taken at random.",
             parse: |text| duration(text, SHORTEST..=YEAR),
+            live: true,
         }
         SMTP_QUEUE_WORKERS: usize {
             default: LogicalCpus,
@@ -405,12 +449,14 @@ variables! {
             expected: "a number from 1 to 1000",
             meaning: "Connections to one destination at one time. A destination starts with one, has five once it has answered, and gets up to this many as it goes on answering.",
             parse: |text| number(text, 1..=DESTINATION_CONCURRENCY_MAX),
+            live: true,
         }
         SMTP_DESTINATION_RATE: DestinationRates {
             default: Text(""),
             expected: "domain=number/time separated by commas, *. before a domain for all its subdomains, * for every destination, such as gmail.com=50/s,*=200/s",
             meaning: "Messages that one destination is given in a time, each destination for itself; a message to more than 100 recipients counts once for each 100. The closest item counts. Not set: any number.",
             parse: destination_rates,
+            live: true,
         }
     }
 
@@ -420,12 +466,14 @@ variables! {
             expected: "smtp://host, smtps://host or either with :port, an IPv6 address in brackets",
             meaning: "Smarthost that takes all mail, instead of delivery to the MX of each domain. smtps://: TLS begins at once. If no port is given it is 25, with smtps:// 465.",
             parse: |text| optional(text, relay_host),
+            live: true,
         }
         SMTP_RELAY_USER: Option<Box<str>> {
             default: Text(""),
             expected: "a user's name of up to 1024 bytes without control characters",
             meaning: "As whom to authenticate to SMTP_RELAY_HOST; needs SMTP_RELAY_PASSWORD. Mail waits where that is not possible. The password never leaves in clear, unless SMTP_TLS_POLICY is none for that host.",
             parse: |text| optional(text, relay_user),
+            live: true,
         }
         SMTP_RELAY_PASSWORD: Option<Secret> {
             default: Text(""),
@@ -433,84 +481,98 @@ variables! {
             meaning: "The password of SMTP_RELAY_USER.",
             parse: |text| optional(text, relay_password),
             secret: true,
+            live: true,
         }
         SMTP_ROUTES: Routes {
             default: Text(""),
             expected: "domain=mx or domain= and an address as in SMTP_RELAY_HOST, several separated by commas; the domain may be *.example.org",
             meaning: "Ways for the mail of some domains, which beat SMTP_RELAY_HOST. The most specific domain decides; *.example.org stands for every subdomain of example.org, not for itself. mx: to the mail hosts that DNS names.",
             parse: routes,
+            live: true,
         }
         SMTP_DELIVERY_PORT: u16 {
             default: Text("25"),
             expected: "a port from 1 to 65535",
             meaning: "Remote port for delivery by MX.",
             parse: port,
+            live: true,
         }
         SMTP_DELIVERY_DENY_NETWORKS: Vec<IpNet> {
             default: Text("127.0.0.0/8,::1/128,0.0.0.0/8,::/128,169.254.0.0/16,fe80::/10,224.0.0.0/4,ff00::/8,255.255.255.255/32"),
             expected: "networks and addresses separated by commas, or none",
             meaning: "Never dialled for delivery by MX, whatever DNS says. none: everything may be dialled. SMTP_RELAY_HOST and the hosts of SMTP_ROUTES are exempt.",
             parse: networks_or_none,
+            live: true,
         }
         SMTP_SOURCE_ADDRESSES: Vec<IpAddr> {
             default: Text(""),
             expected: "IP addresses of this machine separated by commas, none of them twice",
             meaning: "Addresses to call remote hosts from, in turn, each for hosts of its family. A family without one is not used then. Not set: the system chooses.",
             parse: value::source_addresses,
+            live: true,
         }
         SMTP_DNS_SERVERS: Option<Vec<SocketAddr>> {
             default: Text(""),
             expected: "IP addresses separated by commas, each with or without a port, such as 192.0.2.53,[2001:db8::53]:5353",
             meaning: "DNS servers to ask. Not set: those of the system.",
             parse: |text| optional(text, |text| list(text, |item| value::socket_address(item, 53))),
+            live: true,
         }
         SMTP_DNS_TIMEOUT: Duration {
             default: Text("10s"),
             expected: "a time above 0s and up to 1h, such as 10s",
             meaning: "Longest look-up, retries included.",
             parse: |text| duration(text, SHORTEST..=HOUR),
+            live: true,
         }
         SMTP_CONNECT_TIMEOUT: Duration {
             default: Text("30s"),
             expected: "a time above 0s and up to 1d, such as 30s",
             meaning: "How long a connection to one address may take.",
             parse: |text| duration(text, SHORTEST..=DAY),
+            live: true,
         }
         SMTP_REPLY_TIMEOUT: Duration {
             default: Text("5m"),
             expected: "a time above 0s and up to 1d, such as 5m",
             meaning: "How long a remote host may take for each reply, and for reading what we write.",
             parse: |text| duration(text, SHORTEST..=DAY),
+            live: true,
         }
         SMTP_DATA_REPLY_TIMEOUT: Duration {
             default: Text("10m"),
             expected: "a time above 0s and up to 1d, such as 10m",
             meaning: "How long a remote host may take for its reply to the whole message. A shorter time brings duplicates.",
             parse: |text| duration(text, SHORTEST..=DAY),
+            live: true,
         }
         SMTP_ATTEMPT_TIMEOUT: Duration {
             default: Text("30m"),
             expected: "a time above 0s and up to 1d, such as 30m",
             meaning: "Longest attempt at one host, from the first packet to the last.",
             parse: |text| duration(text, SHORTEST..=DAY),
+            live: true,
         }
         SMTP_CONNECTION_IDLE: Duration {
             default: Text("3s"),
             expected: "a time from 0s to 5m, such as 3s",
             meaning: "How long a connection without mail is kept for further messages to the same host. It counts for SMTP_DESTINATION_CONCURRENCY. 0s: each message gets a connection of its own.",
             parse: |text| duration(text, Duration::ZERO..=CONNECTION_IDLE_MAX),
+            live: true,
         }
         SMTP_TLS_POLICY: TlsPolicy {
             default: Text("valid"),
             expected: "none, opportunistic, encrypt, valid or verify, and by domain, such as valid,example.com=verify,*.internal=none",
             meaning: "How much TLS it takes to send mail. none: no TLS. opportunistic: TLS when offered, unchecked, in clear if it fails. encrypt: TLS required, unchecked. valid: TLS when offered, and then with a valid certificate for the host's name. verify: TLS required and valid. The most specific item decides; it is looked up by the domain behind the @ of the recipient or, where SMTP_RELAY_HOST or a route leads to a host, by that host's name. An address is written as in mail addresses: [192.0.2.1]=none.",
             parse: tls_policy,
+            live: true,
         }
         SMTP_TLS_CA_FILE: Option<PathBuf> {
             default: Text(""),
             expected: "the path of a file in PEM form",
             meaning: "Trust anchors that count for remote certificates besides those of the system and the bundled ones.",
             parse: |text| optional(text, value::path),
+            live: true,
         }
     }
 
@@ -520,18 +582,21 @@ variables! {
             expected: "a name of letters, digits and hyphens, such as s2026",
             meaning: "Selector of the key in SMTP_DKIM_KEY_PATH or SMTP_DKIM_PRIVATE_KEY: its public half is published at SELECTOR._domainkey.DOMAIN.",
             parse: |text| optional(text, dkim_key::selector),
+            live: true,
         }
         SMTP_DKIM_DOMAIN: Option<Domain> {
             default: Text(""),
             expected: "a domain name such as example.org",
             meaning: "Domain that this key signs for: mail whose From is of it or of a domain below it.",
             parse: |text| optional(text, value::domain),
+            live: true,
         }
         SMTP_DKIM_KEY_PATH: Option<PathBuf> {
             default: Text(""),
             expected: "the path of a file in PEM form",
             meaning: "The private key, RSA of 2048 to 4096 bits or Ed25519, not encrypted. `gopherpost dkim generate` makes one. A changed file is taken up while running.",
             parse: |text| optional(text, value::path),
+            live: true,
         }
         SMTP_DKIM_PRIVATE_KEY: Option<Secret> {
             default: Text(""),
@@ -539,12 +604,14 @@ variables! {
             meaning: "The private key itself instead of its path. Line ends may be written as \\n.",
             parse: |text| optional(text, dkim_key::inline),
             secret: true,
+            live: true,
         }
         SMTP_DKIM_KEYS: Vec<DkimKeyConfig> {
             default: Text(""),
             expected: "domain:selector:path, up to 1000 separated by commas, such as example.org:s2026:/etc/gopherpost/example.org.pem",
             meaning: "Further keys, as those above. Two keys of one domain, one RSA and one Ed25519, sign both.",
             parse: dkim_key::entries,
+            live: true,
         }
     }
 
@@ -567,6 +634,18 @@ variables! {
             meaning: "Whether health is served nowhere.",
             parse: value::boolean,
         }
+        SMTP_HEALTH_ALLOW_NETWORKS: Vec<IpNet> {
+            default: Text("127.0.0.0/8,::1"),
+            expected: "networks and addresses separated by commas, such as 10.0.0.0/8,2001:db8::1",
+            meaning: "Who may see over HTTP what shows addresses, ids or content, such as the live events; health and numbers are for everybody.",
+            parse: |text| list(text, network),
+        }
+        SMTP_DEBUG: bool {
+            default: Text("false"),
+            expected: "true or false",
+            meaning: "Whether /healthz goes on with the live events, and these tell single decisions as well.",
+            parse: value::boolean,
+        }
         SMTP_CONTROL_SOCKET: PathBuf {
             default: ControlSocket,
             expected: "the path of a Unix socket, of at most 107 bytes",
@@ -581,6 +660,7 @@ variables! {
             expected: "error, warn, info, debug, trace or off, or a filter such as info,hickory_resolver=debug",
             meaning: "What is logged to standard error.",
             parse: value::log_filter,
+            live: true,
         }
         SMTP_LOG_FORMAT: LogFormat {
             default: Text("text"),
@@ -592,7 +672,7 @@ variables! {
 }
 
 /// Names that a later version brings. They are reserved, so that setting one is told as what it is.
-pub(super) static LATER: &[&str] = &["SMTP_DEBUG", "SMTP_HEALTH_ALLOW_NETWORKS"];
+pub(super) static LATER: &[&str] = &["SMTP_ADMIN_TOKEN"];
 
 #[cfg(test)]
 mod tests {

@@ -30,6 +30,10 @@ pub struct Config {
     pub log: LogConfig,
     /// Where health is served; `None`: nowhere.
     pub health: Option<SocketAddr>,
+    /// `SMTP_HEALTH_ALLOW_NETWORKS`
+    pub health_allow_networks: Vec<IpNet>,
+    /// `SMTP_DEBUG`
+    pub debug: bool,
     /// `SMTP_CONTROL_SOCKET`: where other commands reach the running relay.
     pub control_socket: PathBuf,
     /// Listeners and sessions.

@@ -131,8 +131,7 @@ mod tests {
             check(name, "x", &[&want]);
             check(name, "", &[]);
         };
-        later("SMTP_DEBUG");
-        later("SMTP_HEALTH_ALLOW_NETWORKS");
+        later("SMTP_ADMIN_TOKEN");
     }
 
     #[test]

@@ -21,6 +21,8 @@ pub(super) struct About {
     pub(super) meaning: &'static str,
     /// Never printed, and may be given as `NAME_FILE`.
     pub(super) secret: bool,
+    /// Whether `gopherpost reload` takes a new value up; otherwise it takes a restart.
+    pub(super) live: bool,
 }
 
 /// What holds when a variable is not set.

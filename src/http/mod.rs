@@ -1,39 +1,97 @@
-//! HTTP: `/healthz` answers `OK` while mail can be taken; the control socket answers the operator's
-//! commands. Mail goes on without this room: a port that can't be bound is told and no more.
+//! HTTP: health, numbers for Prometheus and the live events, on the health port and on the control
+//! socket; the control socket answers the operator's commands as well. Mail goes on without this room:
+//! a port that can't be bound is told and no more.
 
 mod api;
+mod audit;
 mod control;
+mod health;
+mod metrics;
 mod server;
+mod visitors;
 
 pub use api::{EXPLAIN, api_router};
 pub use control::serve_control;
+pub use health::{Phase, Phases};
 
 use std::net::SocketAddr;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use axum::Router;
-use axum::extract::{DefaultBodyLimit, State};
-use axum::http::{HeaderName, HeaderValue, StatusCode, header};
-use axum::response::IntoResponse;
+use axum::extract::DefaultBodyLimit;
+use axum::middleware;
 use axum::routing::get;
+use ipnet::IpNet;
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 
 use crate::observe::{Events, ProcessEvent};
+use crate::store::{Store, StoreSizes};
 
-/// Says why the relay is not healthy, or `None`. Must not wait.
-pub type HealthCheck = Arc<dyn Fn() -> Option<String> + Send + Sync>;
+use server::{Bounds, serve_http};
+use visitors::Visitors;
 
-/// Longest request body read, in bytes: none of our pages takes one.
+/// Longest request body read, in bytes: none of these pages takes one.
 const BODY_BYTES_MAX: usize = 1_024;
-/// How long open connections may finish their answers when the process ends.
-const DRAIN: Duration = Duration::from_secs(1);
 
-/// Serves health on `address` until `shutdown`.
+/// What clients of the health port may use up. A reader of the live events may rest for a while.
+const BOUNDS: Bounds = Bounds {
+    connections: 256,
+    header: Duration::from_secs(5),
+    stall: Duration::from_secs(5 * 60),
+};
+
+/// What the pages tell of.
+pub struct Pages {
+    /// Whether mail can be taken, and how much there is.
+    pub store: Store,
+    /// Counted, and heard by those who read along.
+    pub events: Events,
+    /// How far the process has come.
+    pub phases: Phases,
+    /// `SMTP_DEBUG`: `/healthz` goes on with the live events.
+    pub debug: bool,
+    /// `SMTP_HEALTH_ALLOW_NETWORKS`
+    pub allow_networks: Vec<IpNet>,
+    /// Ends live streams.
+    pub shutdown: CancellationToken,
+}
+
+/// [`Pages`] as their handlers share them.
+struct Shared {
+    pages: Pages,
+    visitors: Visitors,
+    /// As they were last, should the disk not answer.
+    sizes: Mutex<StoreSizes>,
+}
+
+/// `/healthz`, `/readyz`, `/metrics`, `/debug/vars` and `/audit`, together with those of `others`, such as
+/// [`api_router`]. Who is not of `SMTP_HEALTH_ALLOW_NETWORKS` gets nothing that shows an address or an id.
+pub fn pages_router(pages: Pages, others: Router) -> Router {
+    let visitors = Visitors::new(&pages.allow_networks);
+    let guard = visitors.clone();
+    let shared = Arc::new(Shared {
+        pages,
+        visitors,
+        sizes: Mutex::default(),
+    });
+    Router::new()
+        .route("/healthz", get(health::healthz))
+        .route("/readyz", get(health::readyz))
+        .route("/metrics", get(metrics::metrics))
+        .route("/debug/vars", get(metrics::vars))
+        .route("/audit", get(audit::audit))
+        .layer(DefaultBodyLimit::max(BODY_BYTES_MAX))
+        .with_state(shared)
+        .merge(others)
+        .layer(middleware::from_fn_with_state(guard, visitors::guard))
+}
+
+/// Serves `router` (see [`pages_router`]) on `address` until `shutdown`.
 pub async fn serve(
     address: SocketAddr,
-    check: HealthCheck,
+    router: Router,
     events: Events,
     shutdown: CancellationToken,
 ) {
@@ -54,34 +112,5 @@ pub async fn serve(
         address: bound,
         what: "health",
     });
-    let stopped = shutdown.clone().cancelled_owned();
-    let served = axum::serve(listener, router(check)).with_graceful_shutdown(stopped);
-    tokio::select! {
-        result = served => if let Err(error) = result {
-            let error = error.to_string();
-            events.emit(ProcessEvent::NotListening { address: bound, what: "health", error: &error });
-        },
-        () = async { shutdown.cancelled().await; tokio::time::sleep(DRAIN).await } => {}
-    }
-}
-
-fn router(check: HealthCheck) -> Router {
-    Router::new()
-        .route("/healthz", get(healthz))
-        .layer(DefaultBodyLimit::max(BODY_BYTES_MAX))
-        .with_state(check)
-}
-
-async fn healthz(State(check): State<HealthCheck>) -> impl IntoResponse {
-    let plain: [(HeaderName, HeaderValue); 2] = [
-        (
-            header::CONTENT_TYPE,
-            HeaderValue::from_static("text/plain; charset=utf-8"),
-        ),
-        (header::CACHE_CONTROL, HeaderValue::from_static("no-store")),
-    ];
-    match check() {
-        None => (StatusCode::OK, plain, "OK\n".to_owned()),
-        Some(why) => (StatusCode::SERVICE_UNAVAILABLE, plain, format!("{why}\n")),
-    }
+    serve_http(listener, router, BOUNDS, shutdown).await;
 }

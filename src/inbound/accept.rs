@@ -16,10 +16,11 @@ use crate::observe::{ClientEvent, Events, ProcessEvent};
 use crate::smtp::server::Say;
 
 use super::access::{Decision, Gate, HostLookup};
-use super::connection::SessionContext;
+use super::connection::Contexts;
 use super::farewell;
 use super::listener::Entrance;
 use super::proxy::{Proxies, ProxyFault};
+use super::renewal::Current;
 use super::session::{self, Who};
 use super::slots::{Slot, Slots};
 use super::stream::Stream;
@@ -27,12 +28,13 @@ use super::stream::Stream;
 /// How often a failing accept, or a wait at the end, is told again.
 const TELL_AGAIN: Duration = Duration::from_secs(10);
 
-/// What every listener needs to let clients in.
+/// What every listener needs to let clients in, by one configuration.
 pub(super) struct Door<L> {
     pub(super) proxies: Proxies,
-    pub(super) gate: Gate<L>,
+    pub(super) gate: Arc<Gate<L>>,
     pub(super) slots: Arc<Slots>,
-    pub(super) sessions: Arc<SessionContext>,
+    /// As it is for whoever comes now; it goes on from one configuration to the next.
+    pub(super) sessions: Contexts,
     pub(super) events: Events,
     /// Room for clients that are no session: being looked up, or being sent away.
     pub(super) lobby: Arc<Semaphore>,
@@ -48,7 +50,8 @@ impl<L> Door<L> {
 pub(super) async fn serve_listener<L: HostLookup>(
     listener: TcpListener,
     entrance: Entrance,
-    door: Arc<Door<L>>,
+    current: Arc<Current<L>>,
+    events: Events,
     shutdown: CancellationToken,
 ) {
     let mut sessions = JoinSet::new();
@@ -57,22 +60,23 @@ pub(super) async fn serve_listener<L: HostLookup>(
         tokio::select! {
             biased;
             () = shutdown.cancelled() => break,
-            Some(ended) = sessions.join_next() => tell_panic(&door.events, ended),
+            Some(ended) = sessions.join_next() => tell_panic(&events, ended),
             accepted = listener.accept() => match accepted {
                 Ok((stream, peer)) => {
                     let client = peer.ip().to_canonical();
+                    let door = current.door.load_full();
                     door.let_in(stream, client, entrance, &mut sessions, &shutdown);
                 }
                 Err(error) if is_of_one_connection(&error) => {}
                 Err(error) => {
-                    trouble.tell(&door.events, &error);
+                    trouble.tell(&events, &error);
                     sleep(ACCEPT_PAUSE).await;
                 }
             },
         }
     }
     drop(listener);
-    wait_for_sessions(sessions, &door.events).await;
+    wait_for_sessions(sessions, &events).await;
 }
 
 /// Whether it is only the client that went away before it was accepted: others are waiting.
@@ -113,9 +117,9 @@ impl<L: HostLookup> Door<L> {
         match admitted {
             Ok((slot, standing)) => {
                 let who = Who { client, standing };
-                let context = Arc::clone(&self.sessions);
+                let contexts = Arc::clone(&self.sessions);
                 let shutdown = shutdown.clone();
-                sessions.spawn(serve(context, stream, who, entrance, slot, shutdown));
+                sessions.spawn(serve(contexts, stream, who, entrance, slot, shutdown));
             }
             Err(say) => self.send_away(stream, client, entrance, say, sessions),
         }
@@ -159,8 +163,8 @@ impl<L: HostLookup> Door<L> {
                 Ok((slot, standing)) => {
                     let who = Who { client, standing };
                     drop(in_lobby);
-                    let context = Arc::clone(&door.sessions);
-                    serve(context, stream, who, entrance, slot, shutdown).await;
+                    let contexts = Arc::clone(&door.sessions);
+                    serve(contexts, stream, who, entrance, slot, shutdown).await;
                 }
                 Err(say) => {
                     door.tell_refused(client, say);
@@ -191,29 +195,26 @@ impl<L: HostLookup> Door<L> {
     }
 
     fn tell_proxy_fault(&self, peer: IpAddr, fault: ProxyFault) {
-        self.events.emit(ClientEvent::ClientRefused {
-            client: peer,
-            reply: &format!("(closed without a word: {fault})"),
+        self.events.emit(ClientEvent::ProxyFault {
+            proxy: peer,
+            fault: &fault.to_string(),
         });
     }
 
     fn tell_refused(&self, client: IpAddr, say: Say) {
-        self.events.emit(ClientEvent::ClientRefused {
-            client,
-            reply: say.line(),
-        });
+        self.events.emit(ClientEvent::ClientRefused { client, say });
     }
 }
 
 async fn serve(
-    context: Arc<SessionContext>,
+    contexts: Contexts,
     stream: TcpStream,
     who: Who,
     entrance: Entrance,
     slot: Slot,
     shutdown: CancellationToken,
 ) {
-    session::run(context, stream, who, entrance, shutdown).await;
+    session::run(contexts, stream, who, entrance, shutdown).await;
     drop(slot);
 }
 

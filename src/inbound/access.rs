@@ -85,7 +85,7 @@ struct Host {
     turn: Semaphore,
 }
 
-#[derive(Debug, Default)]
+#[derive(Clone, Debug, Default)]
 struct Known {
     /// The last answer that was one; it outlives temporary failures.
     addresses: Option<Vec<IpAddr>>,
@@ -106,6 +106,16 @@ impl<L: HostLookup> Gate<L> {
             strangers,
             lookup,
             lookups: Semaphore::new(HOST_LOOKUPS_MAX),
+        }
+    }
+
+    /// Knows of hosts what `other` knows of them.
+    pub(super) fn remember(&self, other: &Gate<L>) {
+        for host in &self.hosts {
+            if let Some(known) = other.hosts.iter().find(|known| known.name == host.name) {
+                let known = known.with(|known| known.clone());
+                host.with(|mine| *mine = known);
+            }
         }
     }
 

@@ -20,8 +20,8 @@ pub(super) struct Allowances {
     /// Transactions that may be open at one time, by the memory that each can come to need; one with
     /// many recipients counts as several.
     transactions: Arc<Semaphore>,
-    messages: Option<ClientRate>,
-    recipients: Option<ClientRate>,
+    messages: Option<Arc<ClientRate>>,
+    recipients: Option<Arc<ClientRate>>,
 }
 
 /// The memory that is set aside for one transaction; given back by dropping it.
@@ -41,8 +41,20 @@ impl Allowances {
         Allowances {
             store,
             transactions: Arc::new(Semaphore::new(transactions.min(Semaphore::MAX_PERMITS))),
-            messages: config.client_message_rate.map(ClientRate::new),
-            recipients: config.client_recipient_rate.map(ClientRate::new),
+            messages: ClientRate::renewed(None, config.client_message_rate),
+            recipients: ClientRate::renewed(None, config.client_recipient_rate),
+        }
+    }
+
+    /// For another configuration: rates that are the same go on, and so does what is set aside. The
+    /// memory itself is that of the start.
+    pub(super) fn renewed(&self, config: &LimitsConfig) -> Allowances {
+        let (messages, recipients) = (self.messages.as_ref(), self.recipients.as_ref());
+        Allowances {
+            store: self.store.clone(),
+            transactions: self.transactions.clone(),
+            messages: ClientRate::renewed(messages, config.client_message_rate),
+            recipients: ClientRate::renewed(recipients, config.client_recipient_rate),
         }
     }
 }
@@ -54,7 +66,7 @@ impl Allowance for ClientAllowance<'_> {
         }
         let transactions = Arc::clone(&self.all.transactions);
         let share = transactions.try_acquire_owned().map_err(|_| Say::NoRoom)?;
-        if !has_token(self.all.messages.as_ref(), self.client) {
+        if !has_token(self.all.messages.as_deref(), self.client) {
             return Err(Say::MessageRate);
         }
         *self.share = Some(share);
@@ -63,7 +75,7 @@ impl Allowance for ClientAllowance<'_> {
 
     fn recipient(&mut self, others: usize) -> Result<(), Say> {
         self.set_aside(1 + others / MEMORY_SHARE_RECIPIENTS)?;
-        if has_token(self.all.recipients.as_ref(), self.client) {
+        if has_token(self.all.recipients.as_deref(), self.client) {
             Ok(())
         } else {
             Err(Say::RecipientRate)

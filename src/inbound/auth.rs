@@ -60,7 +60,7 @@ impl Connection {
             Outcome::Granted(user) => {
                 self.context.events.emit(ClientEvent::AuthSucceeded {
                     client: self.client,
-                    mechanism: mechanism.name(),
+                    mechanism,
                     user: &shown_name(user.as_bytes()),
                 });
                 session.authenticated(user);
@@ -155,9 +155,9 @@ impl Connection {
     fn tell_failed(&self, mechanism: Mechanism, user: Option<&str>, say: Say) {
         self.context.events.emit(ClientEvent::AuthFailed {
             client: self.client,
-            mechanism: mechanism.name(),
+            mechanism,
             user: user.unwrap_or_default(),
-            reply: say.line(),
+            say,
         });
     }
 }

@@ -2,7 +2,7 @@
 
 use std::collections::HashMap;
 use std::net::IpAddr;
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use tokio::time::Instant;
@@ -15,6 +15,7 @@ use super::client_network::ClientNetwork;
 /// One rate, for all clients each.
 #[derive(Debug)]
 pub(super) struct ClientRate {
+    rate: Rate,
     /// Until a spent token is back.
     token: Duration,
     /// Until an empty bucket is full.
@@ -27,10 +28,21 @@ impl ClientRate {
     pub(super) fn new(rate: Rate) -> ClientRate {
         let token = (rate.per / rate.count).max(Duration::from_nanos(1));
         ClientRate {
+            rate,
             token,
             bucket: token * rate.count,
             full_at: Mutex::default(),
         }
+    }
+
+    /// The same if the rate is the same, so that nobody gets more by a change of something else.
+    pub(super) fn renewed(
+        before: Option<&Arc<ClientRate>>,
+        rate: Option<Rate>,
+    ) -> Option<Arc<ClientRate>> {
+        let rate = rate?;
+        let same = before.filter(|before| before.rate == rate);
+        Some(same.map_or_else(|| Arc::new(ClientRate::new(rate)), Arc::clone))
     }
 
     /// Spends a token of `client`, if it has one.

@@ -5,6 +5,7 @@ use std::pin::Pin;
 use std::sync::Arc;
 use std::time::Duration;
 
+use arc_swap::ArcSwap;
 use rustls::HandshakeKind;
 use tokio::net::TcpStream;
 use tokio::time::{Instant, timeout};
@@ -15,9 +16,10 @@ use crate::mail::TlsFacts;
 use crate::message::{HeaderLimits, Scan};
 use crate::observe::{ClientEvent, Events, RejectedWhat};
 use crate::smtp::data_decoder::DataLimits;
-use crate::smtp::server::{Rules, Say};
+use crate::smtp::server::{Rules, Say, Session};
 use crate::store::Store;
 
+use super::access::{Decision, Standing};
 use super::allowances::{Allowances, MemoryShare};
 use super::auth_failures::AuthFailures;
 use super::chunked_message::ChunkedMessage;
@@ -29,7 +31,10 @@ use super::read_buffer::ReadBuffer;
 use super::stream::Stream;
 use super::tls::{self, ServerTls};
 
-/// What all sessions share.
+/// What sessions share, as it is now.
+pub(super) type Contexts = Arc<ArcSwap<SessionContext>>;
+
+/// What all sessions share, by one configuration.
 pub(super) struct SessionContext {
     pub(super) rules: Arc<Rules>,
     pub(super) tls: Option<ServerTls>,
@@ -39,7 +44,9 @@ pub(super) struct SessionContext {
     pub(super) events: Events,
     pub(super) mode: Mode,
     pub(super) credentials: Arc<Credentials>,
-    pub(super) auth_failures: AuthFailures,
+    /// What the list says of a client now, if that is known without asking DNS.
+    pub(super) admits: Admits,
+    pub(super) auth_failures: Arc<AuthFailures>,
     pub(super) command_line_bytes_max: usize,
     pub(super) data_limits: DataLimits,
     pub(super) header_limits: HeaderLimits,
@@ -58,9 +65,14 @@ impl SessionContext {
     }
 }
 
+/// See [`SessionContext::admits`].
+pub(super) type Admits = Box<dyn Fn(IpAddr) -> Option<Decision> + Send + Sync>;
+
 /// One client's connection.
 pub(super) struct Connection {
     pub(super) context: Arc<SessionContext>,
+    /// Where a newer one appears.
+    contexts: Contexts,
     pub(super) client: IpAddr,
     pub(super) input: ReadBuffer,
     pub(super) messages: u64,
@@ -89,12 +101,14 @@ pub(super) enum End {
 
 impl Connection {
     pub(super) fn new(
-        context: Arc<SessionContext>,
+        contexts: Contexts,
         stream: TcpStream,
         client: IpAddr,
         shutdown: CancellationToken,
     ) -> Connection {
+        let context = contexts.load_full();
         Connection {
+            contexts,
             client,
             input: ReadBuffer::new(),
             messages: 0,
@@ -108,6 +122,32 @@ impl Connection {
             shutdown: Box::pin(shutdown.cancelled_owned()),
             context,
         }
+    }
+
+    /// Between two transactions, what was changed meanwhile counts. Whoever would not be let in any
+    /// more is sent away.
+    pub(super) fn renew(&mut self, session: &mut Session) -> Result<(), End> {
+        if Arc::ptr_eq(&self.contexts.load(), &self.context) {
+            return Ok(());
+        }
+        self.context = self.contexts.load_full();
+        self.pace = DataPace::new(self.context.data_timeout, self.context.min_data_rate);
+        session.renew(Arc::clone(&self.context.rules));
+        let may_stay = match (session.user(), (self.context.admits)(self.client)) {
+            (_, Some(Decision::Refuse(_))) => false,
+            (Some(user), _) => self.context.credentials.name(user.as_bytes()).is_some(),
+            (None, Some(Decision::Admit(Standing::Listed)) | None) => true,
+            (None, Some(Decision::Admit(Standing::Stranger | Standing::Unknown))) => {
+                session.demands_auth().is_some()
+            }
+        };
+        if may_stay {
+            return Ok(());
+        }
+        Say::AccessWithdrawn.write(&mut self.out);
+        Err(End::HangUp(
+            "not allowed any more, by a changed configuration",
+        ))
     }
 
     /// The client can do nothing before it has authenticated: it has one command timeout for that, so
@@ -269,7 +309,7 @@ impl Connection {
         self.context.events.emit(ClientEvent::Rejected {
             client: self.client,
             what,
-            reply: say.line(),
+            say,
         });
     }
 }

@@ -85,6 +85,15 @@ impl Credentials {
     /// Takes a moment for each user with a plain password, if SCRAM is offered.
     pub(super) fn new(config: &AuthConfig) -> Credentials {
         let key = hmac::Key::new(hmac::HMAC_SHA256, &rand::random::<[u8; 32]>());
+        Credentials::under(key, Arc::new(Semaphore::new(PASSWORD_CHECKS_MAX)), config)
+    }
+
+    /// For another configuration. Salts stay as they were, and decoys, as far as they can.
+    pub(super) fn renewed(&self, config: &AuthConfig) -> Credentials {
+        Credentials::under(self.key.clone(), Arc::clone(&self.checks), config)
+    }
+
+    fn under(key: hmac::Key, checks: Arc<Semaphore>, config: &AuthConfig) -> Credentials {
         let credentials = || config.users.iter().map(|user| &user.credential);
         let argon2: Vec<PasswordHash> = credentials()
             .filter_map(|credential| match credential {
@@ -148,7 +157,7 @@ impl Credentials {
             users,
             policy,
             key,
-            checks: Arc::new(Semaphore::new(PASSWORD_CHECKS_MAX)),
+            checks,
         }
     }
 

@@ -29,6 +29,7 @@ mod proxy;
 mod proxy_header;
 mod read_buffer;
 mod receive;
+mod renewal;
 mod session;
 mod slots;
 mod stream;
@@ -38,13 +39,17 @@ pub use access::{HostAddresses, HostLookup, LookupError};
 pub use dkim::{DkimKeyError, SigningKey, check_dkim_keys, load_dkim_key};
 pub use listener::BindError;
 pub use proxy_header::{ProxyHead, ProxySource, look_at_proxy_head};
+pub use renewal::{InboundChange, InboundControl};
 pub use tls::{ServerTlsError, check_certificate};
 
+use std::convert::Infallible;
 use std::net::SocketAddr;
 use std::sync::Arc;
 
+use arc_swap::ArcSwap;
 use futures_util::future::join_all;
 use tokio::net::TcpListener;
+use tokio::sync::Notify;
 use tokio_util::sync::CancellationToken;
 
 use crate::config::Config;
@@ -58,12 +63,12 @@ use crate::store::Store;
 use accept::Door;
 use access::Gate;
 use allowances::Allowances;
-use auth_failures::AuthFailures;
 use connection::SessionContext;
 use credentials::Credentials;
 use dkim::Dkim;
 use listener::Entrance;
 use proxy::Proxies;
+use renewal::{Current, Parts};
 use slots::Slots;
 use tls::ServerTls;
 
@@ -84,7 +89,7 @@ pub enum InboundSetupError {
 /// The way in, with its sockets bound and listening.
 pub struct Inbound<L> {
     listeners: Vec<(TcpListener, SocketAddr, Entrance)>,
-    door: Arc<Door<L>>,
+    current: Arc<Current<L>>,
     events: Events,
 }
 
@@ -106,24 +111,44 @@ impl<L: HostLookup> Inbound<L> {
             let bound = listener::bind_all(&config.smtpd, entrance, &events)?;
             listeners.extend(bound.into_iter().map(|(socket, at)| (socket, at, entrance)));
         }
-        let gate = Gate::new(&config.access, config.auth.anywhere, lookup);
+        let slots = Slots::new(
+            config.smtpd.max_connections,
+            config.smtpd.max_connections_per_client,
+            config.limits.client_connection_rate,
+        );
+        let gate = Arc::new(Gate::new(&config.access, config.auth.anywhere, lookup));
+        let parts = Parts {
+            tls,
+            dkim,
+            credentials: Credentials::new(&config.auth),
+            auth_failures: Arc::default(),
+            allowances: Allowances::new(&config.limits, store.clone()),
+            store,
+            events: events.clone(),
+        };
+        let context = session_context(config, parts, &gate);
         let door = Door {
             proxies: Proxies::new(config),
             gate,
-            slots: Slots::new(
-                config.smtpd.max_connections,
-                config.smtpd.max_connections_per_client,
-                config.limits.client_connection_rate,
-            ),
-            sessions: Arc::new(session_context(config, tls, dkim, store, events.clone())),
+            slots,
+            sessions: Arc::new(ArcSwap::from_pointee(context)),
             events: events.clone(),
             lobby: Door::<L>::lobby(),
         };
         Ok(Inbound {
             listeners,
-            door: Arc::new(door),
+            current: Arc::new(Current {
+                door: ArcSwap::from_pointee(door),
+                changed: Notify::new(),
+            }),
             events,
         })
+    }
+
+    /// To change it while it serves.
+    #[must_use]
+    pub fn control(&self) -> InboundControl<L> {
+        InboundControl(self.current.clone())
     }
 
     /// Where clients can connect; with port 0 configured, the ports that the system chose.
@@ -145,39 +170,61 @@ impl<L: HostLookup> Inbound<L> {
                 what: entrance.name(),
             });
         }
-        let sessions = Arc::clone(&self.door.sessions);
         let loops = self.listeners.into_iter().map(|(listener, _, entrance)| {
-            let door = Arc::clone(&self.door);
-            accept::serve_listener(listener, entrance, door, shutdown.clone())
+            let current = Arc::clone(&self.current);
+            accept::serve_listener(
+                listener,
+                entrance,
+                current,
+                self.events.clone(),
+                shutdown.clone(),
+            )
         });
+        tokio::select! {
+            _ = join_all(loops) => {}
+            never = watch_files(&self.current, &self.events) => match never {},
+        }
+    }
+}
+
+/// Takes up changed certificates and keys, for ever.
+async fn watch_files<L>(current: &Current<L>, events: &Events) -> Infallible {
+    loop {
+        let sessions = current.door.load().sessions.load_full();
         let certificate_changes = async {
             match &sessions.tls {
-                Some(tls) => match tls.watch(&self.events).await {},
+                Some(tls) => tls.watch(events).await,
                 None => std::future::pending().await,
             }
         };
         let dkim_key_changes = async {
             match &sessions.dkim {
-                Some(dkim) => match dkim.watch().await {},
+                Some(dkim) => dkim.watch().await,
                 None => std::future::pending().await,
             }
         };
         tokio::select! {
-            _ = join_all(loops) => {}
-            () = certificate_changes => {}
-            () = dkim_key_changes => {}
+            never = certificate_changes => match never {},
+            never = dkim_key_changes => match never {},
+            () = current.changed.notified() => {}
         }
     }
 }
 
-fn session_context(
+fn session_context<L: HostLookup>(
     config: &Config,
-    tls: Option<ServerTls>,
-    dkim: Option<Dkim>,
-    store: Store,
-    events: Events,
+    parts: Parts,
+    gate: &Arc<Gate<L>>,
 ) -> SessionContext {
-    let credentials = Credentials::new(&config.auth);
+    let Parts {
+        store,
+        events,
+        tls,
+        dkim,
+        credentials,
+        auth_failures,
+        allowances,
+    } = parts;
     let rules = Rules::new(
         config.hostname.clone(),
         &config.smtpd.banner,
@@ -190,6 +237,7 @@ fn session_context(
         sender_policy(config),
     )
     .with_auth(credentials.policy());
+    let gate = Arc::clone(gate);
     SessionContext {
         rules: Arc::new(match tls {
             Some(_) => rules.with_starttls(),
@@ -198,8 +246,9 @@ fn session_context(
         tls,
         dkim,
         credentials: Arc::new(credentials),
-        auth_failures: AuthFailures::default(),
-        allowances: Allowances::new(&config.limits, store.clone()),
+        admits: Box::new(move |client| gate.decide_at_once(client)),
+        auth_failures,
+        allowances,
         store,
         events,
         mode: config.mode,

@@ -9,12 +9,12 @@ use tokio::net::TcpStream;
 use tokio_util::sync::CancellationToken;
 
 use crate::mail::limits::REPLIES_BYTES_MAX;
-use crate::observe::{ClientEvent, RejectedWhat};
+use crate::observe::{ClientEvent, Events, RejectedWhat};
 use crate::smtp::server::{About, LineReader, Next, Say, Session, Split, Step};
 
 use super::access::Standing;
 use super::allowances::ClientAllowance;
-use super::connection::{Connection, End, SessionContext};
+use super::connection::{Connection, Contexts, End};
 use super::farewell;
 use super::listener::Entrance;
 
@@ -27,15 +27,15 @@ pub(super) struct Who {
 
 /// Serves one client from the greeting to the end.
 pub(super) async fn run(
-    context: Arc<SessionContext>,
+    contexts: Contexts,
     stream: TcpStream,
     who: Who,
     entrance: Entrance,
     shutdown: CancellationToken,
 ) {
     let client = who.client;
-    context.events.emit(ClientEvent::SessionStarted { client });
-    let mut connection = Connection::new(context, stream, client, shutdown);
+    let mut connection = Connection::new(contexts, stream, client, shutdown);
+    let mut presence = Presence::begin(&connection.context.events, client);
     let session = Session::new(Arc::clone(&connection.context.rules));
     let session = match who.standing {
         Standing::Listed => session,
@@ -57,13 +57,41 @@ pub(super) async fn run(
         },
         End::Gone(why) => why,
     };
-    connection.context.events.emit(ClientEvent::SessionEnded {
-        client,
-        messages: connection.messages,
-        why,
-    });
+    presence.messages = connection.messages;
+    presence.why = why;
+    drop(presence);
     if matches!(end, End::HangUp(_)) {
         farewell::close(connection.stream).await;
+    }
+}
+
+/// Tells of a session's begin and, when dropped, of its end, also where its task is cut off.
+struct Presence {
+    events: Events,
+    client: IpAddr,
+    messages: u64,
+    why: &'static str,
+}
+
+impl Presence {
+    fn begin(events: &Events, client: IpAddr) -> Presence {
+        events.emit(ClientEvent::SessionStarted { client });
+        Presence {
+            events: events.clone(),
+            client,
+            messages: 0,
+            why: "cut off",
+        }
+    }
+}
+
+impl Drop for Presence {
+    fn drop(&mut self) {
+        self.events.emit(ClientEvent::SessionEnded {
+            client: self.client,
+            messages: self.messages,
+            why: self.why,
+        });
     }
 }
 
@@ -94,6 +122,9 @@ impl Connection {
     ) -> Result<u64, End> {
         let mut answered = 0;
         loop {
+            if !session.in_transaction() && !self.input.unread().is_empty() {
+                self.renew(session)?;
+            }
             let (consumed, split) = lines.next(self.input.unread());
             let step = match split {
                 Split::Line(line) => {

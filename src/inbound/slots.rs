@@ -2,9 +2,8 @@
 
 use std::collections::HashMap;
 use std::net::IpAddr;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::time::Instant;
 
 use crate::config::Rate;
@@ -15,11 +14,15 @@ use super::client_rate::ClientRate;
 
 /// The places for sessions.
 #[derive(Debug)]
-pub(super) struct Slots {
-    all: Arc<Semaphore>,
+pub(super) struct Slots(Mutex<Taken>);
+
+#[derive(Debug)]
+struct Taken {
+    max: usize,
     per_client_max: usize,
-    rate: Option<ClientRate>,
-    by_client: Mutex<HashMap<ClientNetwork, usize>>,
+    rate: Option<Arc<ClientRate>>,
+    all: usize,
+    by_client: HashMap<ClientNetwork, usize>,
 }
 
 /// A place for one session; given back by dropping it.
@@ -27,61 +30,64 @@ pub(super) struct Slots {
 pub(super) struct Slot {
     slots: Arc<Slots>,
     client: ClientNetwork,
-    _one_of_all: OwnedSemaphorePermit,
 }
 
 impl Slots {
     pub(super) fn new(max: usize, per_client_max: usize, rate: Option<Rate>) -> Arc<Slots> {
-        Arc::new(Slots {
-            all: Arc::new(Semaphore::new(max.min(Semaphore::MAX_PERMITS))),
+        Arc::new(Slots(Mutex::new(Taken {
+            max,
             per_client_max,
-            rate: rate.map(ClientRate::new),
-            by_client: Mutex::default(),
-        })
+            rate: ClientRate::renewed(None, rate),
+            all: 0,
+            by_client: HashMap::new(),
+        })))
+    }
+
+    /// Other limits. Whoever has a place keeps it, also beyond them.
+    pub(super) fn set_limits(&self, max: usize, per_client_max: usize, rate: Option<Rate>) {
+        let mut taken = self.taken();
+        taken.max = max;
+        taken.per_client_max = per_client_max;
+        taken.rate = ClientRate::renewed(taken.rate.as_ref(), rate);
     }
 
     /// A place for `client`, or what to tell it.
     pub(super) fn take(self: &Arc<Slots>, client: IpAddr) -> Result<Slot, Say> {
-        if let Some(rate) = &self.rate
+        let mut taken = self.taken();
+        if let Some(rate) = &taken.rate
             && !rate.take(client, Instant::now())
         {
             return Err(Say::TooManyFromClient);
         }
-        let Ok(one_of_all) = Arc::clone(&self.all).try_acquire_owned() else {
+        if taken.all >= taken.max {
             return Err(Say::TooManyConnections);
-        };
+        }
         let client = ClientNetwork::of(client);
-        let mut by_client = self
-            .by_client
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner);
-        let count = by_client.entry(client).or_default();
-        if *count >= self.per_client_max {
-            if *count == 0 {
-                by_client.remove(&client);
-            }
+        let count = taken.by_client.get(&client).copied().unwrap_or_default();
+        if count >= taken.per_client_max {
             return Err(Say::TooManyFromClient);
         }
-        *count += 1;
+        taken.all += 1;
+        taken.by_client.insert(client, count + 1);
         Ok(Slot {
             slots: Arc::clone(self),
             client,
-            _one_of_all: one_of_all,
         })
+    }
+
+    fn taken(&self) -> MutexGuard<'_, Taken> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
 impl Drop for Slot {
     fn drop(&mut self) {
-        let mut by_client = self
-            .slots
-            .by_client
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner);
-        if let Some(count) = by_client.get_mut(&self.client) {
+        let mut taken = self.slots.taken();
+        taken.all -= 1;
+        if let Some(count) = taken.by_client.get_mut(&self.client) {
             *count -= 1;
             if *count == 0 {
-                by_client.remove(&self.client);
+                taken.by_client.remove(&self.client);
             }
         }
     }
@@ -108,14 +114,28 @@ mod tests {
         assert_eq!(full.unwrap_err(), Say::TooManyConnections);
         drop(first);
         let _again = slots.take(ip("2001:db8::4")).unwrap();
-        assert_eq!(slots.by_client.lock().unwrap().len(), 2);
+        assert_eq!(slots.taken().by_client.len(), 2);
+    }
+
+    #[test]
+    fn other_limits_take_no_place_away() {
+        let slots = Slots::new(3, 3, None);
+        let [_first, _second] = [(); 2].map(|()| slots.take(ip("192.0.2.1")).unwrap());
+        slots.set_limits(1, 3, None);
+        let full = slots.take(ip("192.0.2.2"));
+        assert_eq!(full.unwrap_err(), Say::TooManyConnections);
+        slots.set_limits(4, 1, None);
+        let _other = slots.take(ip("192.0.2.2")).unwrap();
+        let too_many = slots.take(ip("192.0.2.2"));
+        assert_eq!(too_many.unwrap_err(), Say::TooManyFromClient);
+        assert_eq!(slots.taken().all, 3);
     }
 
     #[test]
     fn nothing_is_remembered_of_clients_that_left() {
         let slots = Slots::new(3, 2, None);
         drop(slots.take(ip("192.0.2.1")).unwrap());
-        assert!(slots.by_client.lock().unwrap().is_empty());
-        assert_eq!(slots.all.available_permits(), 3);
+        assert!(slots.taken().by_client.is_empty());
+        assert_eq!(slots.taken().all, 0);
     }
 }

@@ -4,7 +4,12 @@ use std::net::{IpAddr, SocketAddr};
 use std::path::Path;
 use std::time::Duration;
 
-use crate::mail::{Address, Answer, Destination, Message, QueueId, Recipient, Remote, UnixMillis};
+use crate::mail::{
+    Address, Answer, Destination, Domain, Message, QueueId, Recipient, Remote, UnixMillis,
+};
+use crate::message::dkim::DkimAlgorithm;
+use crate::smtp::server::Say;
+use crate::smtp::server::auth::Mechanism;
 
 /// One fact. Borrowed from whoever decided it.
 #[derive(Clone, Copy, Debug)]
@@ -46,6 +51,15 @@ pub enum ProcessEvent<'a> {
     },
     /// Changed files of our certificate are in use from now on.
     CertificateReloaded { path: &'a Path },
+    /// A changed configuration is in force from now on. Variables and files, separated by commas.
+    Reloaded {
+        by: &'a str,
+        changed: &'a str,
+        needs_restart: &'a str,
+        files: &'a str,
+    },
+    /// A changed configuration can't be used, and everything is as before.
+    ReloadFailed { by: &'a str, problems: &'a str },
     /// A changed file of a DKIM key is in use from now on.
     DkimKeyReloaded {
         domain: &'a str,
@@ -72,7 +86,9 @@ pub enum ProcessEvent<'a> {
 )]
 pub enum ClientEvent<'a> {
     /// A client was turned away before any command.
-    ClientRefused { client: IpAddr, reply: &'a str },
+    ClientRefused { client: IpAddr, say: Say },
+    /// A proxy did not say as it should who is behind it, and its connection was closed.
+    ProxyFault { proxy: IpAddr, fault: &'a str },
     /// A client connected and was let in.
     SessionStarted { client: IpAddr },
     /// A session ended.
@@ -93,21 +109,21 @@ pub enum ClientEvent<'a> {
     /// A client authenticated; `user` is escaped.
     AuthSucceeded {
         client: IpAddr,
-        mechanism: &'a str,
+        mechanism: Mechanism,
         user: &'a str,
     },
     /// A client did not authenticate; `user` is whom it claimed to be, escaped, as far as it said.
     AuthFailed {
         client: IpAddr,
-        mechanism: &'a str,
+        mechanism: Mechanism,
         user: &'a str,
-        reply: &'a str,
+        say: Say,
     },
     /// A command or a message was refused with 4yz or 5yz.
     Rejected {
         client: IpAddr,
         what: RejectedWhat,
-        reply: &'a str,
+        say: Say,
     },
 }
 
@@ -131,6 +147,13 @@ pub enum RemoteEvent<'a> {
         transactions: usize,
         age: Duration,
     },
+    /// DNS was asked something; the answer may have come from a cache.
+    LookedUp {
+        name: &'a Domain,
+        kind: DnsType,
+        result: DnsResult,
+        took: Duration,
+    },
 }
 
 /// What became of messages, one fact each.
@@ -150,7 +173,8 @@ pub enum MailEvent<'a> {
     DkimSigned {
         id: QueueId,
         domain: &'a str,
-        keys: &'a str,
+        /// Algorithm and selector of each.
+        keys: &'a [(DkimAlgorithm, &'a str)],
     },
     /// There are DKIM keys, but not for this message, and it goes on without a signature.
     DkimUnsigned {
@@ -163,6 +187,19 @@ pub enum MailEvent<'a> {
         id: QueueId,
         domain: Option<&'a str>,
         error: &'a str,
+    },
+    /// An attempt begins.
+    AttemptStarted {
+        id: QueueId,
+        destination: &'a Destination,
+        recipients: usize,
+    },
+    /// An attempt is over, or was broken off or put off. What came of it is told once it is durable.
+    AttemptEnded {
+        id: QueueId,
+        destination: &'a Destination,
+        recipients: usize,
+        took: Duration,
     },
     /// An attempt ended for one recipient; the verdict is durable.
     Attempted {
@@ -249,6 +286,8 @@ pub enum QueueEvent<'a> {
     CommitFailed { error: &'a str },
     /// What a mode had held went into line; `held` still are, such as by the operator.
     Released { recipients: u64, held: u64 },
+    /// After a change of routes, all mail that waited stands in its new line.
+    Rerouted { recipients: u64 },
     /// A destination could not be asked for its work.
     DestinationTrouble {
         destination: &'a Destination,
@@ -351,6 +390,66 @@ impl NoReport {
         match self {
             NoReport::NullReversePath => "the reverse-path is null",
             NoReport::Unwanted => "the sender wants none (NOTIFY)",
+        }
+    }
+}
+
+/// What DNS was asked for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[expect(missing_docs, reason = "record types")]
+pub enum DnsType {
+    Mx,
+    A,
+    Aaaa,
+    Txt,
+}
+
+impl DnsType {
+    /// All of them.
+    pub const ALL: [DnsType; 4] = [DnsType::Mx, DnsType::A, DnsType::Aaaa, DnsType::Txt];
+
+    /// As in a zone file.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            DnsType::Mx => "MX",
+            DnsType::A => "A",
+            DnsType::Aaaa => "AAAA",
+            DnsType::Txt => "TXT",
+        }
+    }
+}
+
+/// What DNS answered.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum DnsResult {
+    /// Records.
+    Found,
+    /// The name has none of that type.
+    NoData,
+    /// There is no such name.
+    NxDomain,
+    /// Nothing that can be used: no answer in time, or a server's trouble.
+    Temporary,
+}
+
+impl DnsResult {
+    /// All of them.
+    pub const ALL: [DnsResult; 4] = [
+        DnsResult::Found,
+        DnsResult::NoData,
+        DnsResult::NxDomain,
+        DnsResult::Temporary,
+    ];
+
+    /// Lower case, as in log and metrics.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            DnsResult::Found => "found",
+            DnsResult::NoData => "no_data",
+            DnsResult::NxDomain => "nxdomain",
+            DnsResult::Temporary => "temporary",
         }
     }
 }

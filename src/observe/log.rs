@@ -1,21 +1,23 @@
-//! Events as log lines, through `tracing`. Lines are written by a thread of their own: a slow
-//! reader of our log costs lines, never mail.
+//! Events as log lines on standard error. They are written by a thread of their own: a slow reader of
+//! our log costs lines, never mail. `SMTP_LOG` decides through `tracing`, as it does for the libraries
+//! underneath, which log there.
 
+use std::cell::RefCell;
+use std::fmt;
 use std::io::{self, BufWriter, Write};
 use std::time::Duration;
 
-use tracing::{debug, error, info, trace, warn};
-use tracing_appender::non_blocking::{NonBlockingBuilder, WorkerGuard};
-use tracing_subscriber::EnvFilter;
+use tracing::Level;
+use tracing_appender::non_blocking::{NonBlocking, NonBlockingBuilder, WorkerGuard};
+use tracing_subscriber::fmt::MakeWriter as _;
+use tracing_subscriber::reload;
+use tracing_subscriber::{EnvFilter, filter};
 
 use crate::config::{LogConfig, LogFormat};
-use crate::mail::{Client, EnhancedClass, Message, RecipientState};
 
-use super::event::{
-    ClientEvent, Event, MailEvent, ProcessEvent, QueueEvent, RemoteEvent, SeenByThen,
-};
+use super::format;
+use super::line::{Line, Takes};
 use super::logfmt::Logfmt;
-use super::shown::Shown;
 
 /// Lines that may wait to be written; more are lost.
 const LINES_WAITING_MAX: usize = 16 * 1024;
@@ -37,14 +39,40 @@ pub enum LogSetupError {
     #[error(
         "SMTP_LOG: {0}; expected a level (error, warn, info, debug, trace) or a filter such as info,hickory_resolver=debug"
     )]
-    Filter(#[from] tracing_subscriber::filter::ParseError),
+    Filter(#[from] filter::ParseError),
     /// Somebody in this process did it before.
     #[error("the log is already set up in this process")]
     Twice,
+    /// The log's filter can't be changed.
+    #[error("the log's filter can't be changed: {0}")]
+    Reload(#[from] reload::Error),
+}
+
+type SetFilter = Box<dyn Fn(EnvFilter) -> Result<(), reload::Error> + Send + Sync>;
+
+/// The log of this process, once it is started.
+pub struct Log {
+    format: LogFormat,
+    writer: NonBlocking,
+    set_filter: SetFilter,
+}
+
+impl fmt::Debug for Log {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Log").finish_non_exhaustive()
+    }
+}
+
+/// Whether it is a filter for `SMTP_LOG`.
+///
+/// # Errors
+/// What is wrong with it.
+pub fn check_log_filter(filter: &str) -> Result<(), LogSetupError> {
+    Ok(EnvFilter::try_new(filter).map(drop)?)
 }
 
 /// Starts the log on standard error.
-pub fn start_log(config: &LogConfig) -> Result<LogGuard, LogSetupError> {
+pub fn start_log(config: &LogConfig) -> Result<(Log, LogGuard), LogSetupError> {
     let filter = EnvFilter::try_new(&config.filter)?;
     let (writer, worker) = NonBlockingBuilder::default()
         .lossy(true)
@@ -58,14 +86,63 @@ pub fn start_log(config: &LogConfig) -> Result<LogGuard, LogSetupError> {
         .with_env_filter(filter)
         .with_target(false)
         .with_ansi(false)
-        .with_writer(writer);
-    let done = match config.format {
-        LogFormat::Text => lines.try_init(),
-        LogFormat::Logfmt => lines.event_format(Logfmt).try_init(),
-        LogFormat::Json => lines.json().flatten_event(true).try_init(),
+        .with_writer(writer.clone());
+    let (set_filter, done): (SetFilter, _) = match config.format {
+        LogFormat::Text => {
+            let lines = lines.with_filter_reloading();
+            let handle = lines.reload_handle();
+            (Box::new(move |new| handle.reload(new)), lines.try_init())
+        }
+        LogFormat::Logfmt => {
+            let lines = lines.event_format(Logfmt).with_filter_reloading();
+            let handle = lines.reload_handle();
+            (Box::new(move |new| handle.reload(new)), lines.try_init())
+        }
+        LogFormat::Json => {
+            let lines = lines.json().flatten_event(true).with_filter_reloading();
+            let handle = lines.reload_handle();
+            (Box::new(move |new| handle.reload(new)), lines.try_init())
+        }
     };
     done.map_err(|_| LogSetupError::Twice)?;
-    Ok(LogGuard { _worker: worker })
+    let log = Log {
+        format: config.format,
+        writer,
+        set_filter,
+    };
+    Ok((log, LogGuard { _worker: worker }))
+}
+
+impl Log {
+    /// Another `SMTP_LOG` from now on.
+    pub(super) fn set_filter(&self, filter: &str) -> Result<(), LogSetupError> {
+        Ok((self.set_filter)(EnvFilter::try_new(filter)?)?)
+    }
+}
+
+impl Takes for Log {
+    fn takes(&self, level: Level) -> bool {
+        const TARGET: &str = "gopherpost";
+        match level {
+            Level::ERROR => tracing::enabled!(target: TARGET, Level::ERROR),
+            Level::WARN => tracing::enabled!(target: TARGET, Level::WARN),
+            Level::INFO => tracing::enabled!(target: TARGET, Level::INFO),
+            Level::DEBUG => tracing::enabled!(target: TARGET, Level::DEBUG),
+            Level::TRACE => tracing::enabled!(target: TARGET, Level::TRACE),
+        }
+    }
+
+    fn line(&self, line: &Line<'_>) {
+        thread_local! {
+            static TEXT: RefCell<String> = const { RefCell::new(String::new()) };
+        }
+        TEXT.with_borrow_mut(|text| {
+            text.clear();
+            format::write(self.format, line, text);
+            // Copied into the channel, or lost if that is full.
+            let _ = self.writer.make_writer().write(text.as_bytes());
+        });
+    }
 }
 
 /// Flushed when no line is waiting; see [`GATHER`].
@@ -81,390 +158,4 @@ impl<W: Write> Write for Gathering<W> {
         std::thread::sleep(GATHER);
         Ok(())
     }
-}
-
-/// One line for one event. Message texts are constant; what varies is in fields.
-pub(super) fn write(event: Event<'_>) {
-    match event {
-        Event::Process(event) => of_process(event),
-        Event::Client(event) => of_client(event),
-        Event::Remote(event) => of_remote(event),
-        Event::Mail(event) => of_mail(event),
-        Event::Queue(event) => of_queue(event),
-    }
-}
-
-/// The process: its start, its sockets, its end, and what an operator should know.
-fn of_process(event: ProcessEvent<'_>) {
-    match event {
-        ProcessEvent::Started {
-            version,
-            hostname,
-            mode,
-        } => {
-            info!(
-                event = "started",
-                version, hostname, mode, "GopherPost is up"
-            );
-        }
-        ProcessEvent::Listening { address, what } => {
-            info!(event = "listening", %address, what, "listening")
-        }
-        ProcessEvent::ControlListening { path } => {
-            info!(event = "listening", address = %path.display(), what = "control", "listening")
-        }
-        ProcessEvent::NotListening {
-            address,
-            what,
-            error,
-        } => {
-            error!(event = "not_listening", %address, what, error, "port can't be had, going on without it");
-        }
-        ProcessEvent::CertificateReloaded { path } => {
-            info!(event = "certificate_reloaded", path = %path.display(), "changed TLS certificate in use");
-        }
-        ProcessEvent::DkimKeyReloaded {
-            domain,
-            selector,
-            path,
-        } => {
-            info!(event = "dkim_key_reloaded", domain, selector, path = %path.display(), "changed DKIM key in use");
-        }
-        ProcessEvent::Warning { what, todo } => warn!(event = "warning", todo, "{what}"),
-        ProcessEvent::Alarm { what, todo } => error!(event = "alarm", todo, "{what}"),
-        ProcessEvent::Stopping { why } => info!(event = "stopping", why, "stopping"),
-        ProcessEvent::StillWaiting { what, count } => {
-            info!(event = "still_waiting", what, count, "still waiting")
-        }
-        ProcessEvent::Stopped { clean } => info!(event = "stopped", clean, "stopped"),
-    }
-}
-
-/// Clients and their sessions.
-fn of_client(event: ClientEvent<'_>) {
-    match event {
-        ClientEvent::ClientRefused { client, reply } => {
-            info!(event = "client_refused", %client, reply, "client refused");
-        }
-        ClientEvent::SessionStarted { client } => {
-            debug!(event = "session_started", %client, "client connected")
-        }
-        ClientEvent::SessionEnded {
-            client,
-            messages,
-            why,
-        } => {
-            debug!(event = "session_ended", %client, messages, why, "session ended");
-        }
-        ClientEvent::TlsStarted {
-            client,
-            version,
-            cipher,
-            resumed,
-        } => debug!(event = "tls_started", %client, version, cipher, resumed, "TLS begins"),
-        ClientEvent::TlsFailed { client, error } => {
-            info!(event = "tls_failed", %client, error, "TLS handshake failed");
-        }
-        ClientEvent::AuthSucceeded {
-            client,
-            mechanism,
-            user,
-        } => {
-            info!(event = "auth_succeeded", %client, mechanism, user, "authenticated");
-        }
-        ClientEvent::AuthFailed {
-            client,
-            mechanism,
-            user,
-            reply,
-        } => {
-            info!(event = "auth_failed", %client, mechanism, user, reply, "authentication failed");
-        }
-        ClientEvent::Rejected {
-            client,
-            what,
-            reply,
-        } => {
-            info!(event = "rejected", %client, what = what.as_str(), reply, "rejected");
-        }
-    }
-}
-
-/// Connections to remote hosts.
-fn of_remote(event: RemoteEvent<'_>) {
-    match event {
-        RemoteEvent::ConnectionOpened { remote } => {
-            debug!(event = "connection_opened", %remote, "connected to a remote host");
-        }
-        RemoteEvent::ConnectionReused {
-            remote,
-            transactions,
-        } => {
-            debug!(event = "connection_reused", %remote, transactions, "a kept connection carries another message");
-        }
-        RemoteEvent::ConnectionClosed {
-            remote,
-            transactions,
-            age,
-        } => debug!(
-            event = "connection_closed", %remote, transactions, age_ms = micros(age) / 1000,
-            "a connection to a remote host has ended"
-        ),
-    }
-}
-
-/// What became of messages, one fact each.
-fn of_mail(event: MailEvent<'_>) {
-    match event {
-        MailEvent::Accepted {
-            message,
-            recipients,
-            commit,
-        } => accepted(message, recipients, commit),
-        MailEvent::DkimSigned { id, domain, keys } => {
-            debug!(event = "dkim_signed", queue_id = %id, domain, keys, "signed");
-        }
-        MailEvent::DkimUnsigned { id, domain, why } => {
-            info!(event = "dkim_unsigned", queue_id = %id, domain, why, "goes on without a DKIM signature");
-        }
-        MailEvent::DkimFailed { id, domain, error } => {
-            error!(event = "dkim_failed", queue_id = %id, domain, error, "DKIM signature can't be made, message put off; `gopherpost dkim check` looks at the keys");
-        }
-        MailEvent::Attempted {
-            id,
-            after,
-            answer,
-            took,
-            arrival,
-            now,
-            ..
-        } => {
-            let due = after.state.due().map(|due| due.since(now).as_secs());
-            let remote = answer.remote.as_ref().map(tracing::field::display);
-            let security = answer.remote.as_ref();
-            let security = security.and_then(|remote| remote.security.as_ref());
-            let (name, line) = match after.state {
-                RecipientState::Delivered => ("delivered", "delivered"),
-                RecipientState::Failed => ("failed", "failed for good"),
-                RecipientState::Expired => ("expired", "lifetime over"),
-                // what the operator took out or holds meanwhile is as its host said, see `overtaken`
-                RecipientState::Held { .. } | RecipientState::Purged { .. }
-                    if answer.status.class == EnhancedClass::Permanent =>
-                {
-                    ("failed", "failed for good")
-                }
-                RecipientState::Queued { .. }
-                | RecipientState::Deferred { .. }
-                | RecipientState::Held { .. }
-                | RecipientState::Purged { .. } => ("deferred", "deferred"),
-            };
-            info!(
-                event = name,
-                queue_id = %id,
-                rcpt = %Shown(&after.address),
-                remote,
-                dsn = %answer.status,
-                reply = %answer.words(),
-                reason = answer.reason.as_str(),
-                tls = security.map(|security| tracing::field::display(&security.channel)),
-                tls_rule = security.map(|security| &*security.rule),
-                attempt = after.attempts,
-                age_s = now.since(arrival).as_secs(),
-                took_ms = micros(took) / 1000,
-                next_in_s = due,
-                "{line}"
-            );
-        }
-        MailEvent::PossibleDuplicate { id, to, remote } => warn!(
-            event = "possible_duplicate", queue_id = %id, rcpt = %Shown(to), remote,
-            "the remote may have it, but its answer was lost; it will be sent again"
-        ),
-        MailEvent::Expired { id, recipient } => {
-            info!(event = "expired", queue_id = %id, rcpt = %Shown(&recipient.address), attempt = recipient.attempts, "lifetime over");
-        }
-        MailEvent::ReportQueued {
-            id,
-            about,
-            to,
-            kind,
-            recipients,
-        } => {
-            info!(event = "report_queued", queue_id = %id, about = %about, rcpt = %Shown(to), kind = kind.as_str(), recipients, "report to the sender queued");
-        }
-        MailEvent::ReportDropped { about, why } => {
-            info!(event = "report_dropped", queue_id = %about, why = why.as_str(), "no report is sent");
-        }
-        MailEvent::ReportSuppressed {
-            about,
-            to,
-            kind,
-            recipients,
-        } => warn!(
-            event = "report_suppressed", queue_id = %about, rcpt = %Shown(to), kind = kind.as_str(), recipients,
-            "no report is sent: the sender got as many as it may in an hour (SMTP_MAX_REPORTS_PER_HOUR)"
-        ),
-        MailEvent::Removed { id } => {
-            debug!(event = "removed", queue_id = %id, "message over, removed")
-        }
-        MailEvent::Ordered {
-            id,
-            recipient,
-            action,
-            by,
-            reason,
-            in_flight,
-        } => debug!(
-            event = "ordered", queue_id = %id, rcpt = %Shown(&recipient.address), action,
-            state = recipient.state.name().as_str(), by, reason, in_flight,
-            "changed by the operator"
-        ),
-        MailEvent::Overtaken {
-            id,
-            recipient,
-            action,
-            seen,
-        } => info!(
-            event = "overtaken", queue_id = %id, rcpt = %Shown(&recipient.address), action,
-            state = recipient.state.name().as_str(), attempt = seen.as_str(),
-            "{}", overtaken(seen)
-        ),
-    }
-}
-
-/// The state of the queue.
-fn of_queue(event: QueueEvent<'_>) {
-    match event {
-        QueueEvent::Quarantined { id, what } => error!(
-            event = "quarantined",
-            queue_id = id.map(tracing::field::display),
-            "{what}"
-        ),
-        QueueEvent::Migrated { to, what } => {
-            info!(event = "migrated", schema = to, what, "database migrated")
-        }
-        QueueEvent::Recovered {
-            messages,
-            orphans,
-            lines_mended,
-            damaged,
-        } => info!(
-            event = "recovered",
-            messages, orphans, lines_mended, damaged, "queue checked"
-        ),
-        QueueEvent::Committed { messages, took } => {
-            trace!(
-                event = "committed",
-                messages,
-                took_us = micros(took),
-                "changes are on disk"
-            );
-        }
-        QueueEvent::CommitFailed { error } => error!(
-            event = "alarm",
-            todo = "make space or mend the disk below SMTP_QUEUE_PATH; the store is opened again by itself",
-            "a commit failed, no mail is accepted: {error}"
-        ),
-        QueueEvent::Released { recipients, held } => {
-            info!(event = "released", recipients, held, "held mail is in line")
-        }
-        QueueEvent::DestinationTrouble { destination, error } => {
-            warn!(event = "destination_trouble", %destination, error, "work of a destination can't be read now");
-        }
-        QueueEvent::Ordered {
-            action,
-            by,
-            reason,
-            filter,
-            matched,
-            changed,
-            in_flight,
-        } => info!(
-            event = "order",
-            action,
-            by,
-            reason,
-            filter,
-            matched,
-            changed,
-            in_flight,
-            "the operator's order is carried out"
-        ),
-        QueueEvent::Suspended {
-            destination,
-            span,
-            times,
-            trouble,
-        } => warn!(
-            event = "suspended",
-            %destination,
-            for_s = span.as_secs(),
-            times,
-            remote = trouble.remote.as_ref().map(tracing::field::display),
-            dsn = %trouble.status,
-            reply = %trouble.words(),
-            reason = trouble.reason.as_str(),
-            "no host of the destination answers; its mail waits, then one message is tried"
-        ),
-        QueueEvent::SuspendedByOrder {
-            destination,
-            span,
-            by,
-            reason,
-        } => info!(
-            event = "suspended_by_order",
-            %destination,
-            for_s = span.map(|span| span.as_secs()),
-            by,
-            reason,
-            "the operator suspended the destination; its mail waits"
-        ),
-        QueueEvent::SuspendedInAll { destinations } => {
-            debug!(
-                event = "suspended_in_all",
-                destinations, "destinations are suspended"
-            );
-        }
-        QueueEvent::Opened { destination } => {
-            info!(event = "opened", %destination, "the destination is open again");
-        }
-    }
-}
-
-fn overtaken(seen: SeenByThen) -> &'static str {
-    match seen {
-        SeenByThen::Delivered => "a host took it before the operator's order was given or heard of",
-        SeenByThen::Failed => "a host refused it for good while the operator changed it",
-        SeenByThen::Deferred => {
-            "it was not delivered by the attempt that was under way; the operator's order stands"
-        }
-        SeenByThen::Unknown => {
-            "the attempt that was under way was broken off, a host may have it; the operator's order stands"
-        }
-    }
-}
-
-fn accepted(message: &Message, recipients: usize, commit: Duration) {
-    let (client, helo, tls) = match &message.client {
-        Client::Smtp {
-            address, helo, tls, ..
-        } => (Some(*address), &**helo, tls.as_ref()),
-        Client::Local => (None, "local", None),
-    };
-    info!(
-        event = "accepted",
-        queue_id = %message.id,
-        from = %Shown(&message.envelope.reverse_path),
-        message_id = message.message_id.as_deref(),
-        recipients,
-        size = message.size(),
-        client = client.map(tracing::field::display),
-        helo,
-        tls = tls.map(|tls| &*tls.version),
-        commit_us = micros(commit),
-        "message accepted"
-    );
-}
-
-fn micros(span: Duration) -> u64 {
-    u64::try_from(span.as_micros()).unwrap_or(u64::MAX)
 }

@@ -1,12 +1,15 @@
-//! `key=value` lines: `ts=… level=info event=delivered queue_id=… msg="delivered"`.
+//! Key=value pairs for what libraries log through `tracing`; our own events are written by
+//! [`format`](super::format).
 
-use std::fmt::{self, Write as _};
+use std::fmt;
 
 use tracing::field::{Field, Visit};
 use tracing_subscriber::fmt::FmtContext;
 use tracing_subscriber::fmt::format::{FormatEvent, FormatFields, Writer};
 use tracing_subscriber::fmt::time::{FormatTime as _, SystemTime};
 use tracing_subscriber::registry::LookupSpan;
+
+use super::format::pair;
 
 /// The format `SMTP_LOG_FORMAT=logfmt`.
 pub(super) struct Logfmt;
@@ -24,8 +27,8 @@ where
     ) -> fmt::Result {
         let mut line = String::from("ts=");
         SystemTime.format_time(&mut Writer::new(&mut line))?;
-        let level = event.metadata().level().as_str().to_ascii_lowercase();
-        write!(line, " level={level}")?;
+        line.push_str(" level=");
+        line.push_str(&event.metadata().level().as_str().to_ascii_lowercase());
         event.record(&mut Pairs(&mut line));
         writeln!(writer, "{line}")
     }
@@ -34,43 +37,21 @@ where
 struct Pairs<'a>(&'a mut String);
 
 impl Pairs<'_> {
-    fn pair(&mut self, name: &str, value: &str) {
-        let name = if name == "message" { "msg" } else { name };
-        let plain = !value.is_empty()
-            && value
-                .chars()
-                .all(|c| !c.is_whitespace() && !c.is_control() && c != '"' && c != '=');
-        // A String takes everything, so the results say nothing.
-        let _ = if plain {
-            write!(self.0, " {name}={value}")
-        } else {
-            write!(self.0, " {name}={value:?}")
+    fn pair(&mut self, field: &Field, value: &impl fmt::Display) {
+        let name = match field.name() {
+            "message" => "msg",
+            name => name,
         };
+        let _ = pair(name, value, self.0); // a String takes everything
     }
 }
 
 impl Visit for Pairs<'_> {
     fn record_str(&mut self, field: &Field, value: &str) {
-        self.pair(field.name(), value);
+        self.pair(field, &value);
     }
 
     fn record_debug(&mut self, field: &Field, value: &dyn fmt::Debug) {
-        self.pair(field.name(), &format!("{value:?}"));
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::Pairs;
-
-    #[test]
-    fn values_that_could_break_a_line_are_quoted() {
-        let mut line = String::new();
-        let mut pairs = Pairs(&mut line);
-        pairs.pair("a", "1");
-        pairs.pair("message", "two words");
-        pairs.pair("b", "x\ny=\"");
-        pairs.pair("c", "");
-        assert_eq!(line, r#" a=1 msg="two words" b="x\ny=\"" c="""#);
+        self.pair(field, &format_args!("{value:?}"));
     }
 }

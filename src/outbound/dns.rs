@@ -24,6 +24,7 @@ use hickory_resolver::proto::rr::{Name, RData, Record, RecordType};
 use crate::config::DeliveryConfig;
 use crate::mail::Domain;
 use crate::mail::limits::CNAME_CHAIN_MAX;
+use crate::observe::{DnsResult, DnsType, Events, RemoteEvent};
 
 use super::mx::{Exchange, Found, MxRecord};
 
@@ -41,7 +42,11 @@ const LOCAL_SERVER: IpAddr = IpAddr::V4(std::net::Ipv4Addr::LOCALHOST);
 
 /// The name servers. Cheap to clone; clones share caches.
 #[derive(Clone)]
-pub struct Dns(Arc<Servers>);
+pub struct Dns {
+    servers: Arc<Servers>,
+    /// Told of every question.
+    events: Events,
+}
 
 struct Servers {
     /// At least one.
@@ -97,11 +102,21 @@ impl<T> Answer<T> {
 impl Dns {
     /// Sets up the servers of `SMTP_DNS_SERVERS`, or those of the system. Asks nothing yet.
     pub fn new(config: &DeliveryConfig) -> Result<Dns, DnsSetupError> {
-        let servers = match &config.dns_servers {
-            Some(servers) if !servers.is_empty() => servers.clone(),
-            Some(_) | None => system_servers(),
-        };
-        let timeout = config.dns_timeout;
+        Dns::asking(wanted_servers(config), config.dns_timeout)
+    }
+
+    /// For another configuration. If the same servers are asked in the same way, this is the same.
+    pub fn renewed(&self, config: &DeliveryConfig) -> Result<Dns, DnsSetupError> {
+        let wanted = wanted_servers(config);
+        let asked = self.servers.servers.iter().map(|server| &server.address);
+        if self.servers.timeout == config.dns_timeout && asked.eq(&wanted) {
+            return Ok(self.clone());
+        }
+        let dns = Dns::asking(wanted, config.dns_timeout)?;
+        Ok(dns.telling(self.events.clone()))
+    }
+
+    fn asking(servers: Vec<SocketAddr>, timeout: Duration) -> Result<Dns, DnsSetupError> {
         let share = timeout / u32::try_from(servers.len()).unwrap_or(u32::MAX);
         let servers = servers
             .into_iter()
@@ -113,11 +128,20 @@ impl Dns {
                 })
             })
             .collect::<Result<Vec<Server>, DnsSetupError>>()?;
-        Ok(Dns(Arc::new(Servers {
-            servers,
-            first: AtomicUsize::new(0),
-            timeout,
-        })))
+        Ok(Dns {
+            servers: Arc::new(Servers {
+                servers,
+                first: AtomicUsize::new(0),
+                timeout,
+            }),
+            events: Events::default(),
+        })
+    }
+
+    /// The same, and every question is told.
+    #[must_use]
+    pub fn telling(self, events: Events) -> Dns {
+        Dns { events, ..self }
     }
 
     /// The MX records of a domain, within `SMTP_DNS_TIMEOUT`. CNAMEs at it are followed.
@@ -129,7 +153,7 @@ impl Dns {
             }),
             _ => None,
         };
-        self.look_up(domain, RecordType::MX, &mx).await.found
+        self.look_up(domain, DnsType::Mx, &mx).await.found
     }
 
     /// The texts published at a name, each with its pieces put together, within `SMTP_DNS_TIMEOUT`.
@@ -138,7 +162,7 @@ impl Dns {
             RData::TXT(text) => Some(text.txt_data.concat()),
             _ => None,
         };
-        self.look_up(name, RecordType::TXT, &text).await.found
+        self.look_up(name, DnsType::Txt, &text).await.found
     }
 
     /// The IPv4 and IPv6 addresses of a host, and how long they hold. Both are asked at once, each
@@ -146,8 +170,8 @@ impl Dns {
     pub async fn addresses(&self, host: &Domain) -> (Found<IpAddr>, Duration) {
         let address = |data: &RData| data.ip_addr();
         let (six, four) = tokio::join!(
-            self.look_up(host, RecordType::AAAA, &address),
-            self.look_up(host, RecordType::A, &address),
+            self.look_up(host, DnsType::Aaaa, &address),
+            self.look_up(host, DnsType::A, &address),
         );
         both_families(six, four)
     }
@@ -156,14 +180,27 @@ impl Dns {
     async fn look_up<T>(
         &self,
         domain: &Domain,
-        kind: RecordType,
+        kind: DnsType,
         read: &(impl Fn(&RData) -> Option<T> + Sync),
     ) -> Answer<T> {
-        let timeout = self.0.timeout;
-        match tokio::time::timeout(timeout, self.follow(domain, kind, read)).await {
+        let (timeout, begun) = (self.servers.timeout, Instant::now());
+        let asked = self.follow(domain, record_type(kind), read);
+        let answer = match tokio::time::timeout(timeout, asked).await {
             Ok(answer) => answer,
             Err(_) => Answer::temporary(&no_answer(timeout)),
-        }
+        };
+        self.events.emit(RemoteEvent::LookedUp {
+            name: domain,
+            kind,
+            result: match answer.found {
+                Found::Records(_) => DnsResult::Found,
+                Found::NoData => DnsResult::NoData,
+                Found::NxDomain => DnsResult::NxDomain,
+                Found::Temporary(_) => DnsResult::Temporary,
+            },
+            took: begun.elapsed(),
+        });
+        answer
     }
 
     /// Goes on where the resolver may have left a chain of CNAMEs.
@@ -205,7 +242,7 @@ impl Dns {
             servers,
             first,
             timeout,
-        } = &*self.0;
+        } = &*self.servers;
         let share = *timeout / u32::try_from(servers.len()).unwrap_or(u32::MAX);
         let start = first.load(Ordering::Relaxed);
         let mut troubles = Vec::new();
@@ -236,8 +273,24 @@ impl<T> Answer<T> {
     }
 }
 
+fn record_type(kind: DnsType) -> RecordType {
+    match kind {
+        DnsType::Mx => RecordType::MX,
+        DnsType::A => RecordType::A,
+        DnsType::Aaaa => RecordType::AAAA,
+        DnsType::Txt => RecordType::TXT,
+    }
+}
+
 fn no_answer(within: Duration) -> String {
     format!("no answer within {within:.1?} (SMTP_DNS_TIMEOUT)")
+}
+
+fn wanted_servers(config: &DeliveryConfig) -> Vec<SocketAddr> {
+    match &config.dns_servers {
+        Some(servers) if !servers.is_empty() => servers.clone(),
+        Some(_) | None => system_servers(),
+    }
 }
 
 /// As `resolv.conf` names them.

@@ -47,10 +47,12 @@ pub use tls::TlsSetupError;
 pub use way::{Way, WayHost, Ways};
 
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
+
+use arc_swap::ArcSwap;
 
 use crate::config::Config;
-use crate::observe::Events;
+use crate::observe::{Events, MailEvent};
 use crate::queue::{Assignment, Deliver, Outcomes};
 use crate::store::Store;
 
@@ -66,8 +68,23 @@ use tls::TlsClient;
 use wire::Timeouts;
 
 /// The way out, for the dispatcher. Cheap to clone.
+///
+/// An attempt goes by what is in force when it begins, to its end.
 #[derive(Clone)]
-pub struct Outbound(Arc<Courier<Store>>);
+pub struct Outbound(Arc<Shared>);
+
+struct Shared {
+    courier: ArcSwap<Courier<Store>>,
+    pool: Pool,
+    store: Store,
+    events: Events,
+}
+
+/// A changed way out, that everything it needs was found for. In force after [`Outbound::apply`].
+pub struct OutboundChange {
+    courier: Courier<Store>,
+    destination_concurrency: usize,
+}
 
 /// Why there is no way out. Each is one line that says what to change.
 #[derive(Debug, thiserror::Error)]
@@ -90,37 +107,56 @@ impl Outbound {
         store: Store,
         events: Events,
     ) -> Result<Outbound, OutboundSetupError> {
-        let delivery = &config.delivery;
-        let caller = Caller {
-            hostname: config.hostname.clone(),
-            timeouts: Timeouts::of(delivery),
-            dialer: Dialer::new(delivery)?,
-            tls: TlsClient::new(delivery.tls_ca_file.as_deref())?,
-            login_alarm: LoginAlarm::new(events.clone()),
-        };
-        Ok(Outbound(Arc::new(Courier {
-            config: delivery.clone(),
-            caller,
-            finder: Finder {
-                dns: Dns::new(delivery)?,
-                ourselves: Ourselves::new(config),
-                alarm: RouteAlarm::default(),
-                events: events.clone(),
-            },
-            pool: Pool::new(
-                config.queue.destination_concurrency,
-                delivery.connection_idle,
-                events.clone(),
-            ),
-            bodies: store,
+        let pool = Pool::new(
+            config.queue.destination_concurrency,
+            config.delivery.connection_idle,
+            events.clone(),
+        );
+        let dns = Dns::new(&config.delivery)?.telling(events.clone());
+        let courier = courier(config, dns, &pool, &store, &events)?;
+        Ok(Outbound(Arc::new(Shared {
+            courier: ArcSwap::from_pointee(courier),
+            pool,
+            store,
             events,
         })))
+    }
+
+    /// Makes everything for another configuration ready, and changes nothing. Blocks as
+    /// [`Outbound::new`] does. What DNS has told is remembered if the same servers are asked.
+    ///
+    /// # Errors
+    /// What would stop a start.
+    pub fn prepare(&self, config: &Config) -> Result<OutboundChange, OutboundSetupError> {
+        let Shared {
+            pool,
+            store,
+            events,
+            ..
+        } = &*self.0;
+        let dns = self.dns().renewed(&config.delivery)?;
+        Ok(OutboundChange {
+            courier: courier(config, dns, &pool.for_next_configuration(), store, events)?,
+            destination_concurrency: config.queue.destination_concurrency,
+        })
+    }
+
+    /// From now on attempts begin by the changed configuration, and on new connections; those that
+    /// are under way go on as they began.
+    pub fn apply(&self, change: OutboundChange) {
+        let OutboundChange {
+            courier,
+            destination_concurrency,
+        } = change;
+        let (pool, idle) = (courier.pool.clone(), courier.config.connection_idle);
+        self.0.courier.store(Arc::new(courier));
+        pool.renew(destination_concurrency, idle);
     }
 
     /// The name servers, for whoever else has names to look up.
     #[must_use]
     pub fn dns(&self) -> Dns {
-        self.0.finder.dns.clone()
+        self.0.courier.load().finder.dns.clone()
     }
 
     /// Says QUIT on what is kept, and waits until the last one is said or `grace` is over. Call it
@@ -130,9 +166,82 @@ impl Outbound {
     }
 }
 
+impl OutboundChange {
+    /// See [`Outbound::dns`].
+    #[must_use]
+    pub fn dns(&self) -> Dns {
+        self.courier.finder.dns.clone()
+    }
+}
+
+fn courier(
+    config: &Config,
+    dns: Dns,
+    pool: &Pool,
+    store: &Store,
+    events: &Events,
+) -> Result<Courier<Store>, OutboundSetupError> {
+    let delivery = &config.delivery;
+    let caller = Caller {
+        hostname: config.hostname.clone(),
+        timeouts: Timeouts::of(delivery),
+        dialer: Dialer::new(delivery)?,
+        tls: TlsClient::new(delivery.tls_ca_file.as_deref())?,
+        login_alarm: LoginAlarm::new(events.clone()),
+    };
+    Ok(Courier {
+        config: delivery.clone(),
+        caller,
+        finder: Finder {
+            dns,
+            ourselves: Ourselves::new(config),
+            alarm: RouteAlarm::default(),
+            events: events.clone(),
+        },
+        pool: pool.clone(),
+        bodies: store.clone(),
+        events: events.clone(),
+    })
+}
+
 impl Deliver for Outbound {
     async fn deliver(&self, assignment: &Assignment) -> Outcomes {
-        self.0.deliver(assignment).await
+        let _under_way = UnderWay::begin(&self.0.events, assignment);
+        let courier = self.0.courier.load_full();
+        courier.deliver(assignment).await
+    }
+}
+
+/// Tells that an attempt begins, and that it is over, also where it is dropped.
+struct UnderWay<'a> {
+    events: &'a Events,
+    assignment: &'a Assignment,
+    begun: Instant,
+}
+
+impl<'a> UnderWay<'a> {
+    fn begin(events: &'a Events, assignment: &'a Assignment) -> UnderWay<'a> {
+        events.emit(MailEvent::AttemptStarted {
+            id: assignment.message.id,
+            destination: &assignment.destination,
+            recipients: assignment.recipients.len(),
+        });
+        UnderWay {
+            events,
+            assignment,
+            begun: Instant::now(),
+        }
+    }
+}
+
+impl Drop for UnderWay<'_> {
+    fn drop(&mut self) {
+        self.events.emit(MailEvent::AttemptEnded {
+            id: self.assignment.message.id,
+            destination: &self.assignment.destination,
+            recipients: self.assignment.recipients.len(),
+            took: self.begun.elapsed(),
+        });
     }
 }
 

@@ -6,7 +6,7 @@
 //! since. None is kept beyond its time, its age, its number of messages or the pool's size; it says
 //! QUIT then, and nobody waits for that.
 
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -26,9 +26,13 @@ use super::connection_error::ConnectionError;
 use super::shelf::{Bounds, Shelf, Space};
 use super::target::Target;
 
-/// All connections of the way out. Cheap to clone.
+/// All connections of the way out, and under which configuration new ones are opened: they are kept as
+/// long as it is in force. Cheap to clone.
 #[derive(Clone)]
-pub(super) struct Pool(Arc<Shared>);
+pub(super) struct Pool(Arc<Shared>, Epoch);
+
+/// Counts configurations.
+type Epoch = u64;
 
 struct Shared {
     shelf: Mutex<Shelf<Box<Kept>>>,
@@ -40,7 +44,9 @@ struct Shared {
     /// any task.
     reaping: AtomicBool,
     /// Whether anything is kept at all.
-    keeps: bool,
+    keeps: AtomicBool,
+    /// The configuration in force.
+    epoch: AtomicU64,
     closing: CancellationToken,
     /// Goodbyes and the reaper. A goodbye holds its place, so they are bounded with them.
     tasks: TaskTracker,
@@ -58,6 +64,8 @@ struct Kept {
 struct Life {
     remote: Remote,
     opened: Instant,
+    /// By which configuration.
+    epoch: Epoch,
     /// Transactions that were begun on it.
     transactions: usize,
     events: Events,
@@ -97,20 +105,20 @@ pub(super) enum Room {
 impl Pool {
     /// An empty one, for so many connections to one destination, which may be idle for so long.
     pub(super) fn new(destination: usize, idle: Duration, events: Events) -> Pool {
-        Pool(Arc::new(Shared {
-            shelf: Mutex::new(Shelf::new(Bounds {
-                destination: destination.max(1),
-                idle: IDLE_CONNECTIONS_MAX,
-                span: idle,
-            })),
-            changed: Notify::new(),
-            first_idle: Notify::new(),
-            reaping: AtomicBool::new(false),
-            keeps: !idle.is_zero(),
-            closing: CancellationToken::new(),
-            tasks: TaskTracker::new(),
-            events,
-        }))
+        Pool(
+            Arc::new(Shared {
+                shelf: Mutex::new(Shelf::new(bounds(destination, idle))),
+                changed: Notify::new(),
+                first_idle: Notify::new(),
+                reaping: AtomicBool::new(false),
+                keeps: AtomicBool::new(!idle.is_zero()),
+                epoch: AtomicU64::new(0),
+                closing: CancellationToken::new(),
+                tasks: TaskTracker::new(),
+                events,
+            }),
+            0,
+        )
     }
 
     /// A kept connection to one of these targets, the earlier ones preferred, with a new deadline.
@@ -193,6 +201,7 @@ impl Pool {
         let life = Life {
             remote: connection.remote().clone(),
             opened: Instant::now(),
+            epoch: self.1,
             transactions: 0,
             events: self.0.events.clone(),
         };
@@ -211,7 +220,9 @@ impl Pool {
 
     /// Takes back a connection on which everything went well. What it needs is done later.
     pub(super) fn give_back(&self, lent: Lent, tidiness: Tidiness) {
-        if !self.0.keeps || self.0.closing.is_cancelled() || lent.is_spent() {
+        let renewed = lent.kept.life.epoch != self.0.epoch.load(Ordering::Relaxed);
+        let keeps = self.0.keeps.load(Ordering::Relaxed) && !renewed;
+        if !keeps || self.0.closing.is_cancelled() || lent.is_spent() {
             return self.dismiss(lent);
         }
         match tidiness {
@@ -233,6 +244,26 @@ impl Pool {
             connection.quit().await;
             drop((life, place));
         });
+    }
+
+    /// The same connections, for whoever opens them by the next configuration.
+    pub(super) fn for_next_configuration(&self) -> Pool {
+        let epoch = self.0.epoch.load(Ordering::Relaxed);
+        Pool(self.0.clone(), epoch + 1)
+    }
+
+    /// The configuration of this one is in force from now on: no connection that was opened by an
+    /// earlier one is kept, as what it was opened by may not hold any more.
+    pub(super) fn renew(&self, destination: usize, idle: Duration) {
+        self.0.epoch.store(self.1, Ordering::Relaxed);
+        self.0.keeps.store(!idle.is_zero(), Ordering::Relaxed);
+        let idle = {
+            let mut shelf = self.shelf();
+            shelf.set_bounds(bounds(destination, idle));
+            shelf.clear()
+        };
+        self.dismiss_all(idle);
+        self.0.changed.notify_waiters();
     }
 
     /// Dismisses what is idle, and waits until the last QUIT is said or `grace` is over. From now on
@@ -328,6 +359,14 @@ impl Pool {
     /// No connection in use may be dropped while it is locked: that would lock it again.
     fn shelf(&self) -> MutexGuard<'_, Shelf<Box<Kept>>> {
         self.0.shelf.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+fn bounds(destination: usize, idle: Duration) -> Bounds {
+    Bounds {
+        destination: destination.max(1),
+        idle: IDLE_CONNECTIONS_MAX,
+        span: idle,
     }
 }
 

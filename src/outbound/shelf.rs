@@ -66,6 +66,11 @@ impl<T> Shelf<T> {
         }
     }
 
+    /// Changes how many there may be. Those there are count on.
+    pub(super) fn set_bounds(&mut self, bounds: Bounds) {
+        self.bounds = bounds;
+    }
+
     /// Takes the idle connection that is `wanted` and was used last; it is busy then. So the others
     /// get old and go, if fewer are enough.
     pub(super) fn take(

@@ -3,6 +3,8 @@
 use std::net::SocketAddr;
 use std::sync::Arc;
 
+use arc_swap::ArcSwap;
+
 use crate::config::{Config, DeliveryConfig};
 use crate::mail::limits::ATTEMPT_NAMES_MAX;
 use crate::mail::{AddressDomain, Destination};
@@ -49,9 +51,9 @@ pub struct WayHost {
     pub trouble: Option<String>,
 }
 
-/// Finds ways. Cheap to clone.
+/// Finds ways. Cheap to clone; clones change together.
 #[derive(Clone)]
-pub struct Ways(Arc<Finding>);
+pub struct Ways(Arc<ArcSwap<Finding>>);
 
 struct Finding {
     config: DeliveryConfig,
@@ -65,7 +67,7 @@ impl Ways {
     /// # Errors
     /// An address of `SMTP_SOURCE_ADDRESSES` is not ours.
     pub fn new(config: &Config, dns: Dns, events: Events) -> Result<Ways, SourceError> {
-        Ok(Ways(Arc::new(Finding {
+        Ok(Ways(Arc::new(ArcSwap::from_pointee(Finding {
             config: config.delivery.clone(),
             dialer: Dialer::new(&config.delivery)?,
             finder: Finder {
@@ -74,26 +76,32 @@ impl Ways {
                 alarm: RouteAlarm::default(),
                 events,
             },
-        })))
+        }))))
+    }
+
+    /// From now on these find what `other` would.
+    pub fn become_like(&self, other: &Ways) {
+        self.0.store(other.0.load_full());
     }
 
     /// In which line mail for `domain` waits.
     #[must_use]
     pub fn destination(&self, domain: &AddressDomain) -> Destination {
-        destination(&self.0.config, domain)
+        destination(&self.0.load().config, domain)
     }
 
     /// The way that mail for `domain` would take now. Asks DNS; dials nobody.
     pub async fn way(&self, domain: &AddressDomain) -> Way {
+        let finding = self.0.load_full();
         let Finding {
             config,
             finder,
             dialer,
-        } = &*self.0;
+        } = &*finding;
         let route = route_of(config, domain);
         let terms = terms_of(config, &route);
         let mut way = Way {
-            destination: self.destination(domain),
+            destination: destination(config, domain),
             route: match &route {
                 Route::Mx(domain) => format!("MX of {domain}"),
                 Route::Literal(address) => format!("the address {address}"),

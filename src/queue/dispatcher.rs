@@ -17,6 +17,7 @@ use super::keeper::Keeper;
 use super::line::Ending;
 use super::lines::{Claim, Lines, Rules, Step};
 use super::seeking::Ticket;
+use super::settings::Live;
 use super::standing::{Change, Rank};
 use super::worker::{Ended, Errand, Worker};
 use super::{Clock, Contact, Deliver, Jitter, Stop};
@@ -39,6 +40,7 @@ pub(super) struct Dispatcher<D> {
     events: Events,
     clock: Clock,
     keeper: Keeper,
+    settings: Live,
     /// Destinations that are suspended, and how many that were when it was told.
     suspended: HashSet<Destination>,
     told_suspended: Option<usize>,
@@ -62,6 +64,7 @@ impl<D: Deliver> Dispatcher<D> {
         Dispatcher {
             lines: Lines::new(rules),
             keeper: Keeper::new(worker.store.clone(), worker.events.clone()),
+            settings: worker.settings.clone(),
             suspended: HashSet::new(),
             told_suspended: None,
             store: worker.store.clone(),
@@ -202,6 +205,7 @@ impl<D: Deliver> Dispatcher<D> {
             Some(first) = self.reads.join_next() => was_read = Some(first),
             Some(first) = self.taking.recv() => taking = Some(first),
             () = self.keeper.written() => {}
+            Ok(()) = self.settings.changed() => self.change(),
             () = tokio::time::sleep(sleep.unwrap_or_default()), if sleep.is_some() => {}
         }
         // whatever it was that woke us, everything that is ready is taken: nothing starves
@@ -220,6 +224,12 @@ impl<D: Deliver> Dispatcher<D> {
             self.read_ended(read, now);
         }
         self.forget();
+    }
+
+    /// Goes on by other settings.
+    fn change(&mut self) {
+        let settings = self.settings.borrow_and_update().clone();
+        self.lines.change(&settings, (self.clock)());
     }
 
     fn until(&self, at: UnixMillis) -> Duration {

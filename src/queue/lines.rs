@@ -22,6 +22,7 @@ use super::line::{Ending, Front, Line, Waiting};
 use super::patience::Level;
 use super::remembered::Remembered;
 use super::seeking::{Seeking, Ticket};
+use super::settings::Settings;
 use super::standing::{Change, Learned, Rank, Standing};
 use super::suspension::SuspensionPolicy;
 use super::turns::{Place, Turns};
@@ -118,6 +119,23 @@ impl Lines {
             running: 0,
             running_unproven: 0,
             reading: 0,
+        }
+    }
+
+    /// Goes on by other settings. Attempts that are under way count on, also beyond them.
+    pub(super) fn change(&mut self, settings: &Settings, now: UnixMillis) {
+        self.rules.bounds.destination = settings.destination_concurrency;
+        self.rules.rates = settings.rates.clone();
+        self.rules.suspension = SuspensionPolicy::of(&settings.retry);
+        let rates = &self.rules.rates;
+        self.remembered
+            .change(|destination, standing| standing.set_rate(rates.of(destination)));
+        for (destination, entry) in &mut self.lines {
+            entry.standing.set_rate(rates.of(destination));
+        }
+        let all: Vec<Destination> = self.lines.keys().cloned().collect();
+        for destination in all {
+            self.settle(&destination, now);
         }
     }
 

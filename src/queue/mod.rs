@@ -17,6 +17,7 @@ mod keeper;
 mod lifecycle;
 mod line;
 mod lines;
+mod mover;
 mod operator;
 mod overtaken;
 mod pace;
@@ -29,6 +30,7 @@ mod reporting;
 #[cfg(test)]
 mod samples;
 mod seeking;
+mod settings;
 mod standing;
 mod suspension;
 mod sweeper;
@@ -43,15 +45,17 @@ pub use contact::Contact;
 pub use lifecycle::{Report, Verdict, after_attempt, delayed, given_up, overdue};
 pub use operator::{Applied, Operator, SuspendError};
 pub use pace::Pace;
+pub use settings::QueueControl;
 
 use std::future::Future;
 use std::sync::Arc;
 use std::time::Duration;
 
+use tokio::sync::watch;
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
-use crate::config::{Config, Mode, QueueConfig};
+use crate::config::{Config, Mode};
 use crate::mail::limits::{
     CLAIM_RECIPIENTS_MAX, DESTINATIONS_REMEMBERED_MAX, LINE_READS_MAX, LINE_SET_ASIDE_MAX,
     LINE_WINDOW_ITEMS_MAX, TRANSACTION_RECIPIENTS_MAX,
@@ -65,7 +69,9 @@ use custody::Custody;
 use delays::Delays;
 use dispatcher::Dispatcher;
 use lines::Rules;
+use mover::Mover;
 use releaser::Releaser;
+use settings::Settings;
 use suspension::SuspensionPolicy;
 use sweeper::{Expiry, Sweeper};
 use worker::Worker;
@@ -135,7 +141,9 @@ pub struct Stop {
 pub struct Queue<D> {
     dispatcher: Option<Dispatcher<D>>,
     releaser: Option<Releaser>,
+    mover: Mover,
     sweeper: Sweeper,
+    control: QueueControl,
     operator: Operator,
 }
 
@@ -164,9 +172,13 @@ impl<D: Deliver> Queue<D> {
             Mode::Deliver => true,
             Mode::Hold | Mode::Sink => false,
         };
-        let period = sweep_period(queue);
+        let (change, settings) = watch::channel(Arc::new(Settings::of(config)));
+        let (period, retry) = {
+            let settings = settings.borrow();
+            (settings.period, settings.retry)
+        };
         let custody = Custody::default();
-        let recorder = operator::recorder(config, &store, &events, &clock);
+        let recorder = operator::recorder(config, settings.clone(), &store, &events, &clock);
         let operator = Operator::new(
             config,
             store.clone(),
@@ -181,10 +193,9 @@ impl<D: Deliver> Queue<D> {
             custody: custody.clone(),
             events: events.clone(),
             clock: clock.clone(),
-            period,
-            retention: queue.retention,
+            settings: settings.clone(),
             undo_window: queue.undo_window,
-            expiry: delivers.then(|| Expiry::new(queue.lifetime, clock())),
+            expiry: delivers.then(|| Expiry::new(retry.lifetime, clock())),
             delays: queue
                 .delay_warning
                 .filter(|_| delivers)
@@ -199,24 +210,25 @@ impl<D: Deliver> Queue<D> {
                     in_hand: Vec::new(),
                 }),
         };
-        let retry = RetryPolicy {
-            base: queue.retry_base,
-            cap: queue.retry_cap,
-            lifetime: queue.lifetime,
-            // The sweeper comes first: it tells of all recipients at once.
-            warn_after: queue.delay_warning.map(|after| after + 2 * period),
-        };
         let releaser = delivers.then(|| Releaser {
             store: store.clone(),
             events: events.clone(),
             due: clock(),
         });
+        let mover = Mover {
+            store: store.clone(),
+            events: events.clone(),
+        };
+        let control = QueueControl {
+            settings: change,
+            recorder: recorder.clone(),
+        };
         let worker = Worker {
             store,
             deliver,
             recorder,
             custody,
-            retry,
+            settings,
             events,
             clock,
         };
@@ -241,9 +253,17 @@ impl<D: Deliver> Queue<D> {
         Queue {
             dispatcher: delivers.then(|| Dispatcher::new(worker, rules)),
             releaser,
+            mover,
             sweeper,
+            control,
             operator,
         }
+    }
+
+    /// To change it while it runs.
+    #[must_use]
+    pub fn control(&self) -> QueueControl {
+        self.control.clone()
     }
 
     /// For the operator's orders, while it runs and before.
@@ -259,6 +279,7 @@ impl<D: Deliver> Queue<D> {
     pub async fn run(self, stop: Stop) {
         let mut tasks = JoinSet::new();
         tasks.spawn(self.sweeper.run(stop.clone()));
+        tasks.spawn(self.mover.run(stop.clone()));
         if let Some(releaser) = self.releaser {
             tasks.spawn(releaser.run(stop.clone()));
         }
@@ -273,16 +294,6 @@ impl<D: Deliver> Queue<D> {
             }
         }
     }
-}
-
-fn sweep_period(queue: &QueueConfig) -> Duration {
-    if queue.retention.is_zero() {
-        return SWEEP_PERIOD_MIN;
-    }
-    let spans = queue.delay_warning.into_iter().chain([queue.undo_window]);
-    let precise = spans.map(|span| span / DELAY_PRECISION).min();
-    let period = precise.unwrap_or(SWEEP_PERIOD_MAX);
-    period.clamp(SWEEP_PERIOD_MIN, SWEEP_PERIOD_MAX)
 }
 
 #[cfg(test)]

@@ -9,6 +9,7 @@ use std::collections::BTreeSet;
 use std::sync::{Arc, Mutex};
 
 use futures_util::{StreamExt as _, stream};
+use tokio::sync::watch;
 
 use crate::config::{Config, Mode};
 use crate::mail::limits::{BOUNCES_AT_ONE_TIME, DESTINATIONS_ORDERED_MAX};
@@ -25,6 +26,7 @@ use super::decided::Decided;
 use super::lifecycle::given_up;
 use super::recorder::{How, InTrouble, Recorder};
 use super::report_bound::ReportBound;
+use super::settings::{Live, Settings};
 use super::{Action, Clock, Pace};
 
 /// See the module. Cheap to clone.
@@ -98,7 +100,8 @@ impl Operator {
     #[must_use]
     pub fn without_queue(config: &Config, store: Store, events: Events) -> Operator {
         let clock: Clock = Arc::new(wall_clock);
-        let recorder = recorder(config, &store, &events, &clock);
+        let (_, settings) = watch::channel(Arc::new(Settings::of(config)));
+        let recorder = recorder(config, settings, &store, &events, &clock);
         Operator::new(config, store, recorder, Custody::default(), events, clock)
     }
 
@@ -396,6 +399,7 @@ pub(super) fn bounced(
 /// What writes down verdicts.
 pub(super) fn recorder(
     config: &Config,
+    settings: Live,
     store: &Store,
     events: &Events,
     clock: &Clock,
@@ -405,8 +409,7 @@ pub(super) fn recorder(
         events: events.clone(),
         clock: clock.clone(),
         hostname: config.hostname.clone(),
-        signs: !config.dkim.is_empty(),
-        lifetime: config.queue.lifetime,
+        settings,
         bound: Mutex::new(ReportBound::new(config.queue.max_reports_per_hour)),
     })
 }

@@ -11,6 +11,7 @@ use super::decided::Decided;
 use super::overtaken::overtaken;
 use super::report_bound::ReportBound;
 use super::reporting::OwedReport;
+use super::settings::Live;
 use super::{Clock, Report, Verdict};
 
 /// First pause after a commit that failed; doubled each time up to [`PAUSE_MAX`].
@@ -27,9 +28,7 @@ pub(super) struct Recorder {
     pub(super) events: Events,
     pub(super) clock: Clock,
     pub(super) hostname: Domain,
-    pub(super) lifetime: Duration,
-    /// Whether mail that comes in is signed. Reports are not, and that is told.
-    pub(super) signs: bool,
+    pub(super) settings: Live,
     /// How many reports a sender may still get.
     pub(super) bound: Mutex<ReportBound>,
 }
@@ -209,7 +208,8 @@ impl Recorder {
         let report_id = QueueId::new(now, rand::random());
         let mut reports = Vec::with_capacity(1);
         if let Some(report) = report {
-            let made = report.message(report_id, &self.hostname, self.lifetime, now, &self.store);
+            let lifetime = self.settings.borrow().retry.lifetime;
+            let made = report.message(report_id, &self.hostname, lifetime, now, &self.store);
             reports.push(made.await?);
         }
         let changes = decided.iter().map(|decided| RecipientChange {
@@ -239,7 +239,7 @@ impl Recorder {
                 kind: report.kind(),
                 recipients: report.recipients(),
             });
-            if self.signs {
+            if self.settings.borrow().signs {
                 self.events.emit(MailEvent::DkimUnsigned {
                     id: report_id,
                     domain: Some(self.hostname.as_str()),

@@ -48,6 +48,13 @@ impl Remembered {
         forgotten
     }
 
+    /// Changes what is known of each.
+    pub(super) fn change(&mut self, change: impl Fn(&Destination, &mut Standing)) {
+        for (destination, (_, standing)) in &mut self.standings {
+            change(destination, standing);
+        }
+    }
+
     /// What is known of it; it is not remembered here any more.
     pub(super) fn take(&mut self, destination: &Destination) -> Option<Standing> {
         let (age, standing) = self.standings.remove(destination)?;

@@ -57,6 +57,11 @@ impl ReportBound {
         }
     }
 
+    /// Another number an hour; what was sent so far counts as before.
+    pub(super) fn change(&mut self, per_hour: NonZeroU32) {
+        self.each = ReportBound::new(per_hour).each;
+    }
+
     /// Counts a report to `sender`, unless it is one too many.
     pub(super) fn take(&mut self, sender: &Address, weight: Weight, now: UnixMillis) -> bool {
         let share = match weight {

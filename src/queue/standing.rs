@@ -76,6 +76,18 @@ impl Standing {
         self.misses.order().map(|order| order.until)
     }
 
+    /// How often it may be attempted from now on. If that is as before, so is what was spent.
+    pub(super) fn set_rate(&mut self, rate: Option<Rate>) {
+        let same = match (&self.bucket, rate) {
+            (Some(bucket), Some(rate)) => bucket.is_of(rate),
+            (None, None) => true,
+            (Some(_), None) | (None, Some(_)) => false,
+        };
+        if !same {
+            self.bucket = rate.map(TokenBucket::new);
+        }
+    }
+
     /// In which share it is attempted.
     pub(super) fn rank(&self) -> Rank {
         self.rank

@@ -16,6 +16,7 @@ use super::custody::Custody;
 use super::decided::Decided;
 use super::delays::Delays;
 use super::recorder::{How, InTrouble, Recorder};
+use super::settings::Live;
 use super::{Clock, Stop, overdue};
 
 /// Bodies that are moved to files in one step.
@@ -34,10 +35,7 @@ pub(super) struct Sweeper {
     pub(super) custody: Custody,
     pub(super) events: Events,
     pub(super) clock: Clock,
-    /// From start to start of a sweep that found nothing left over.
-    pub(super) period: Duration,
-    /// How long messages are kept after their last recipient became final.
-    pub(super) retention: Duration,
+    pub(super) settings: Live,
     /// How long what was purged can be brought back.
     pub(super) undo_window: Duration,
     /// When recipients expire; `None`: not at all, since nothing is attempted.
@@ -82,11 +80,12 @@ impl Sweeper {
             let Some(left_over) = stop.attempts.run_until_cancelled(sweep).await else {
                 return;
             };
+            let period = self.settings.borrow().period;
             let rest = match left_over {
                 true => (began.elapsed() * REST_FACTOR).max(REST_MIN),
-                false => self.period,
+                false => period,
             };
-            let rest = tokio::time::sleep(rest.min(self.period));
+            let rest = tokio::time::sleep(rest.min(period));
             stop.claiming.run_until_cancelled(rest).await;
         }
     }
@@ -117,6 +116,7 @@ impl Sweeper {
         let Some(mut expiry) = self.expiry.filter(|expiry| expiry.next <= now) else {
             return false;
         };
+        expiry.lifetime = self.settings.borrow().retry.lifetime;
         let arrived = now.before(expiry.lifetime).before(expiry.grace);
         let page = self
             .store
@@ -196,7 +196,7 @@ impl Sweeper {
     async fn remove(&self, stopping: &CancellationToken) {
         while !stopping.is_cancelled() {
             let keeping = Keeping {
-                retention: self.retention,
+                retention: self.settings.borrow().retention,
                 undo_window: self.undo_window,
             };
             let now = (self.clock)();
@@ -219,7 +219,7 @@ impl Sweeper {
 
     /// Moves bodies of kept messages out of the database.
     async fn make_room(&self) -> bool {
-        if self.retention.is_zero() {
+        if self.settings.borrow().retention.is_zero() {
             return false; // they are removed before it would be worth it
         }
         let until = (self.clock)().before(MOVED_AFTER);

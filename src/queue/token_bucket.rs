@@ -31,6 +31,12 @@ impl TokenBucket {
         }
     }
 
+    /// Whether it is a bucket of this rate.
+    pub(super) fn is_of(&self, rate: Rate) -> bool {
+        let full = TokenBucket::new(rate);
+        (self.token, self.bucket) == (full.token, full.bucket)
+    }
+
     /// When there is a token, if there is none at `now`.
     pub(super) fn waits_until(&self, now: UnixMillis) -> Option<UnixMillis> {
         let at = self

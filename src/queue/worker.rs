@@ -23,10 +23,10 @@ use super::lines::Claim;
 use super::operator::bounced;
 use super::overtaken::seen;
 use super::recorder::{How, InTrouble, Recorded, Recorder};
+use super::settings::Live;
 use super::standing::Learned;
 use super::{
-    Action, Assignment, Clock, Contact, Deliver, Jitter, Outcome, Outcomes, RetryPolicy,
-    after_attempt,
+    Action, Assignment, Clock, Contact, Deliver, Jitter, Outcome, Outcomes, after_attempt,
 };
 
 /// What an attempt needs. One for all of them.
@@ -35,7 +35,7 @@ pub(super) struct Worker<D> {
     pub(super) deliver: Arc<D>,
     pub(super) recorder: Arc<Recorder>,
     pub(super) custody: Custody,
-    pub(super) retry: RetryPolicy,
+    pub(super) settings: Live,
     pub(super) events: Events,
     pub(super) clock: Clock,
 }
@@ -120,9 +120,10 @@ impl<D: Deliver> Worker<D> {
         let jitter = Jitter(rand::random());
         let now = (self.clock)();
         let mut outcomes: HashMap<RecipientNo, Outcome> = outcomes.into_iter().collect();
+        let retry = self.settings.borrow().retry;
         let decide = |before: Recipient| {
             let seen = outcomes.remove(&before.no).unwrap_or_else(no_answer);
-            let verdict = after_attempt(&message, &before, &seen, now, &self.retry, jitter);
+            let verdict = after_attempt(&message, &before, &seen, now, &retry, jitter);
             Decided::new(before, verdict, Some(now), now)
         };
         let decided: Vec<Decided> = recipients.into_iter().map(decide).collect();
@@ -204,20 +205,31 @@ impl<D: Deliver> Worker<D> {
                 return Err(Ending::GivenBack);
             }
         };
-        Ok(loaded.and_then(
-            |Loaded {
-                 message,
-                 mut recipients,
-             }| {
-                recipients.retain(|rcpt| rcpt.state.due() == Some(claim.due));
-                (!recipients.is_empty()).then(|| Assignment {
-                    message,
-                    recipients,
-                    destination: claim.destination.clone(),
-                    contact: errand.contact.clone(),
-                })
-            },
-        ))
+        let Some(Loaded {
+            message,
+            mut recipients,
+        }) = loaded
+        else {
+            return Ok(None);
+        };
+        recipients.retain(|rcpt| rcpt.state.due() == Some(claim.due));
+        let any = !recipients.is_empty();
+        // After a change of routes they are told of in their new line, once they stand there.
+        recipients
+            .retain(|rcpt| self.store.destination_of(rcpt.address.domain()) == claim.destination);
+        if recipients.is_empty() {
+            // Until they have left this line in the store, it pauses: it would be read again and again.
+            return match any && self.store.is_rerouting() {
+                true => Err(Ending::GivenBack),
+                false => Ok(None),
+            };
+        }
+        Ok(Some(Assignment {
+            message,
+            recipients,
+            destination: claim.destination.clone(),
+            contact: errand.contact.clone(),
+        }))
     }
 
     /// A panic on the way out is a bug that must not cost the message: it counts as a deferral.

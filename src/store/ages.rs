@@ -35,7 +35,7 @@ impl Store {
         now: UnixMillis,
         bounds: &[Duration],
     ) -> Result<Vec<(Destination, DestinationAges)>, ReadError> {
-        let mut ages = Ages::new(now, bounds, self.0.destination_of.clone());
+        let mut ages = Ages::new(now, bounds, self.0.routing.destination_of());
         let held = self.counts().recipients_in(StateName::Held) > 0;
         let steps: [(Step, bool); 2] = [(Ages::in_line, true), (Ages::held, held)];
         for (step, _) in steps.into_iter().filter(|(_, wanted)| *wanted) {

@@ -15,7 +15,7 @@ use tokio::sync::mpsc::error::TryRecvError;
 use tokio::sync::{mpsc, oneshot};
 
 use crate::mail::limits::{COMMIT_GROUP_BYTES_MAX, COMMIT_GROUP_MAX};
-use crate::mail::{Destination, QueueId};
+use crate::mail::{Destination, QueueId, RecipientNo};
 use crate::observe::{Events, ProcessEvent, QueueEvent, wall_clock};
 
 use super::body_files::{BodyFiles, FileGuard};
@@ -25,10 +25,9 @@ use super::engine::{Engine, Trees};
 use super::group::{Changed, Group, Prepared};
 use super::health::Health;
 use super::news::NewsBoard;
+use super::reroute::Routing;
 use super::suspension::Kept;
-use super::{
-    CommitError, DestinationOf, RecipientChange, Suspension, clean_stop, disk_error_of_sled,
-};
+use super::{CommitError, RecipientChange, Suspension, clean_stop, disk_error_of_sled};
 
 /// Pause between attempts to open the database again.
 const REOPEN_PAUSE: Duration = Duration::from_millis(500);
@@ -47,6 +46,8 @@ pub(super) enum Work {
     /// Remove messages that were kept long enough.
     RemoveOver(Sweep, Done<Removed>),
     MoveToFiles(Vec<(QueueId, FileGuard)>, Done<usize>),
+    /// Put recipients into the lines where they should stand.
+    MoveLines(Vec<(QueueId, RecipientNo)>, Done<usize>),
     KeepSuspensions(Vec<Kept>, Done<()>),
     /// The operator suspends a destination.
     Suspend(Destination, Suspension, Done<()>),
@@ -67,6 +68,7 @@ impl Work {
             ),
             Work::RemoveOver(sweep, _) => (sweep.limit, 0),
             Work::MoveToFiles(moves, _) => (moves.len(), 0),
+            Work::MoveLines(moves, _) => (moves.len(), 0),
             Work::KeepSuspensions(kept, _) => (kept.len(), 0),
             Work::Suspend(..) | Work::Resume(..) => (1, 0),
             Work::Close(_) => (COMMIT_GROUP_MAX, 0), // nothing comes behind it
@@ -102,6 +104,7 @@ impl Gathered {
             }
             Work::RemoveOver(..)
             | Work::MoveToFiles(..)
+            | Work::MoveLines(..)
             | Work::KeepSuspensions(..)
             | Work::Suspend(..)
             | Work::Resume(..)
@@ -143,8 +146,7 @@ pub(super) struct Committer {
     pub counters: Arc<Counters>,
     pub news: Arc<NewsBoard>,
     pub health: Arc<Health>,
-    pub destination_of: DestinationOf,
-    pub routing_fingerprint: String,
+    pub routing: Arc<Routing>,
     pub events: Events,
 }
 
@@ -269,10 +271,11 @@ impl Committer {
         group: &mut Group,
         pending: &mut Vec<Pending>,
     ) -> Result<(), sled::Error> {
+        let map = self.routing.map();
         match work {
             Work::Accept(new, done) => {
                 pending.push(Pending::Unit(done));
-                group.add(*new);
+                group.add(*new, &map);
             }
             Work::Record(changes, reports, done) => {
                 let mut made = Vec::with_capacity(changes.len());
@@ -288,8 +291,7 @@ impl Committer {
                         made.push(false);
                         continue;
                     }
-                    let changed =
-                        group.change(trees, change, &*self.destination_of, wall_clock())?;
+                    let changed = group.change(trees, change, &map, wall_clock())?;
                     fresh |= changed == Changed::Now;
                     made.push(changed != Changed::Not);
                 }
@@ -297,7 +299,9 @@ impl Committer {
                 pending.push(Pending::Made(done, made));
                 // Reports came with the verdicts if these had been made before.
                 if fresh {
-                    reports.into_iter().for_each(|report| group.add(report));
+                    reports
+                        .into_iter()
+                        .for_each(|report| group.add(report, &map));
                 }
             }
             Work::RemoveOver(sweep, done) => {
@@ -308,6 +312,13 @@ impl Committer {
                 let mut count = 0;
                 for (id, file) in moves {
                     count += usize::from(group.move_to_file(trees, id, file)?);
+                }
+                pending.push(Pending::Moved(done, count));
+            }
+            Work::MoveLines(moves, done) => {
+                let mut count = 0;
+                for recipient in moves {
+                    count += usize::from(group.move_place(trees, &map, recipient)?);
                 }
                 pending.push(Pending::Moved(done, count));
             }
@@ -377,7 +388,7 @@ impl Committer {
         for &id in unconfirmed {
             let there = trees.messages.contains_key(id.to_bytes());
             if there.map_err(|error| disk_error_of_sled(&error))? {
-                super::recovery::remove_with_line(&trees, &mut group, id, &*self.destination_of)
+                super::recovery::remove_with_line(&trees, &mut group, id, &self.routing.map())
                     .map_err(|error| disk_error_of_sled(&error))?;
             }
         }
@@ -393,7 +404,12 @@ impl Committer {
             .trees()
             .map_err(|error| CommitError::Failed(error.to_string()))?;
         let tally = self.counters.tally();
-        let done = clean_stop::write(&trees, &tally, &self.routing_fingerprint, wall_clock());
+        let done = clean_stop::write(
+            &trees,
+            &tally,
+            &self.routing.map().fingerprint(),
+            wall_clock(),
+        );
         drop(trees);
         self.engine.close();
         done.map_err(|error| disk_error_of_sled(&error))

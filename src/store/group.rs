@@ -18,6 +18,7 @@ use super::engine::Trees;
 use super::history::{HistoryEvent, Remembered};
 use super::intake::{FinishedBody, Octets};
 use super::record::{self, Place, StoredMessage};
+use super::reroute::Map;
 use super::suspension::Kept;
 use super::{DueItem, NewMessage, RecipientChange, Suspension, key};
 
@@ -30,16 +31,15 @@ pub(super) struct Prepared {
     body: FinishedBody,
     recipients: Vec<([u8; 20], Vec<u8>, RecipientState)>,
     due: Vec<DueItem>,
+    /// Of the map that `due` was made by.
+    generation: u64,
     arrival: UnixMillis,
 }
 
 impl Prepared {
     /// # Panics
     /// If there is no recipient, or recipients are not numbered from 0: bugs of the caller.
-    pub(super) fn new(
-        new: NewMessage,
-        destination_of: &dyn Fn(&AddressDomain) -> Destination,
-    ) -> Prepared {
+    pub(super) fn new(new: NewMessage, map: &Map) -> Prepared {
         let NewMessage {
             message,
             recipients,
@@ -64,7 +64,7 @@ impl Prepared {
         let count = u32::try_from(recipients.len()).expect("numbered by u32, as asserted above");
         let due = recipients
             .iter()
-            .filter_map(|rcpt| due_item(id, rcpt, destination_of))
+            .filter_map(|rcpt| map.place(id, rcpt))
             .collect();
         let sealed = |rcpt: &Recipient| {
             let key = key::recipient(id, rcpt.no);
@@ -81,8 +81,23 @@ impl Prepared {
             }),
             body,
             due,
+            generation: map.generation(),
             arrival,
         }
+    }
+
+    /// If mail goes another way since this was made ready, it waits in other lines.
+    fn line_up(&mut self, map: &Map) {
+        if self.generation == map.generation() {
+            return;
+        }
+        let place = |(key, sealed, _): &([u8; 20], Vec<u8>, RecipientState)| {
+            let (id, no) = key::parse_recipient(key)?;
+            let rcpt = record::open_recipient(key, no, sealed).ok()?; // sealed by ourselves
+            map.place(id, &rcpt)
+        };
+        self.due = self.recipients.iter().filter_map(place).collect();
+        self.generation = map.generation();
     }
 
     /// Says that the committer has it; returns whether its body is a file.
@@ -148,7 +163,8 @@ pub(super) struct Group {
 
 impl Group {
     /// Adds a message with its recipients.
-    pub(super) fn add(&mut self, new: Prepared) {
+    pub(super) fn add(&mut self, mut new: Prepared, map: &Map) {
+        new.line_up(map);
         let id = new.id.to_bytes();
         self.messages.insert(&id, new.record);
         match new.body.octets {
@@ -163,8 +179,7 @@ impl Group {
             self.delta.recipient_added(state.name(), new.id.made_at());
         }
         for item in new.due {
-            self.due.insert(key::due(&item), &[]);
-            self.news.push(item);
+            self.stand_in_line(item);
         }
         self.delta.message_added(new.size);
         self.added.push(new.id);
@@ -195,7 +210,7 @@ impl Group {
         &mut self,
         trees: &Trees,
         change: &RecipientChange,
-        destination_of: &dyn Fn(&AddressDomain) -> Destination,
+        map: &Map,
         now: UnixMillis,
     ) -> Result<Changed, sled::Error> {
         let RecipientChange {
@@ -221,12 +236,11 @@ impl Group {
             _ => return Ok(Changed::Not),
         }
         if before.state != after.state {
-            if let Some(item) = due_item(*id, before, destination_of) {
-                self.due.remove(key::due(&item));
+            for place in map.places(*id, before) {
+                self.leave_line(&place);
             }
-            if let Some(item) = due_item(*id, after, destination_of) {
-                self.due.insert(key::due(&item), &[]);
-                self.news.push(item);
+            if let Some(place) = map.place(*id, after) {
+                self.stand_in_line(place);
             }
         }
         self.recipients
@@ -335,6 +349,16 @@ impl Group {
         }
     }
 
+    /// Takes away a place, if it is there.
+    pub(super) fn leave_line(&mut self, place: &DueItem) {
+        self.due.remove(key::due(place));
+    }
+
+    pub(super) fn stand_in_line(&mut self, place: DueItem) {
+        self.due.insert(key::due(&place), &[]);
+        self.news.push(place);
+    }
+
     /// Whether this group changes a recipient of that message.
     pub(super) fn changes_message(&self, id: QueueId) -> bool {
         let id = id.to_bytes();
@@ -342,7 +366,7 @@ impl Group {
     }
 
     /// A recipient as this group leaves it.
-    fn recipient(
+    pub(super) fn recipient(
         &self,
         trees: &Trees,
         key: &[u8; 20],

@@ -1,7 +1,7 @@
 //! Whether mail can be taken: the store commits, and the disk is not nearly full.
 
 use std::path::PathBuf;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -12,7 +12,7 @@ const FLUSH_SLOW: Duration = Duration::from_secs(10);
 
 pub(super) struct Health {
     path: PathBuf,
-    min_free_space: u64,
+    min_free_space: AtomicU64,
     disk_low: AtomicBool,
     state: Mutex<State>,
 }
@@ -30,7 +30,7 @@ impl Health {
     pub(super) fn new(path: PathBuf, min_free_space: u64) -> Health {
         let health = Health {
             path,
-            min_free_space,
+            min_free_space: AtomicU64::new(min_free_space),
             disk_low: AtomicBool::new(false),
             state: Mutex::default(),
         };
@@ -38,10 +38,18 @@ impl Health {
         health
     }
 
+    pub(super) fn set_min_free_space(&self, bytes: u64) {
+        self.min_free_space.store(bytes, Ordering::Relaxed);
+        self.look_at_disk();
+    }
+
     /// Asks the file system for its free space; called by the watchdog twice a second.
     pub(super) fn look_at_disk(&self) {
         let low = match rustix::fs::statvfs(&self.path) {
-            Ok(disk) => disk.f_bavail.saturating_mul(disk.f_frsize) < self.min_free_space,
+            Ok(disk) => {
+                let wanted = self.min_free_space.load(Ordering::Relaxed);
+                disk.f_bavail.saturating_mul(disk.f_frsize) < wanted
+            }
             Err(_) => true,
         };
         self.disk_low.store(low, Ordering::Relaxed);

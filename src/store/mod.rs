@@ -30,6 +30,7 @@ mod open;
 mod read;
 mod record;
 mod recovery;
+mod reroute;
 mod retained;
 mod scan;
 mod sizes;
@@ -59,6 +60,7 @@ pub use news::News;
 pub use note::Note;
 pub use open::OpenError;
 pub use read::BodyReader;
+pub use reroute::{MoveFrom, MovedPage, StillMoving};
 pub use scan::{Direction, Scan, ScanPage, Wanted};
 pub use sizes::StoreSizes;
 pub use suspension::{Suspension, SuspensionCause};
@@ -74,6 +76,7 @@ use health::Health;
 use news::NewsBoard;
 use open::QueueDirectory;
 use recovery::Recovery;
+use reroute::{Misplaced, Routing};
 use retained::Written;
 
 /// How a store is opened.
@@ -106,7 +109,7 @@ struct Inner {
     counters: Arc<Counters>,
     news: Arc<NewsBoard>,
     health: Arc<Health>,
-    destination_of: DestinationOf,
+    routing: Arc<Routing>,
     events: Events,
     /// How far [`Store::move_over_to_files`] has come in the order of closing times.
     moved: Mutex<Vec<u8>>,
@@ -263,6 +266,7 @@ impl Store {
             Arc::new(NewsBoard::default()),
         );
         let health = Arc::new(Health::new(path.clone(), min_free_space));
+        let routing = Arc::new(Routing::new(destination_of, routing_fingerprint));
         let (work, to_do) = mpsc::channel(COMMIT_QUEUE_MAX);
         let committer = Committer {
             engine: engine.clone(),
@@ -270,8 +274,7 @@ impl Store {
             counters: counters.clone(),
             news: news.clone(),
             health: health.clone(),
-            destination_of: destination_of.clone(),
-            routing_fingerprint,
+            routing: routing.clone(),
             events: events.clone(),
         };
         committer
@@ -285,7 +288,7 @@ impl Store {
             counters,
             news,
             health,
-            destination_of,
+            routing,
             events,
             moved,
             directory,
@@ -382,7 +385,73 @@ impl Store {
     /// In which line mail for this domain waits.
     #[must_use]
     pub fn destination_of(&self, domain: &AddressDomain) -> Destination {
-        (self.0.destination_of)(domain)
+        (self.0.routing.map().destination_of())(domain)
+    }
+
+    /// Whether another map can be taken now by [`Store::reroute`].
+    pub fn may_reroute(&self, fingerprint: &str) -> Result<(), StillMoving> {
+        self.0.routing.may_change(fingerprint)
+    }
+
+    /// From now on `destination_of` decides in which line mail waits, as in [`StoreOptions`]; with
+    /// [`Store::move_lines`] mail that waits comes there, too. `false`: that is as it was.
+    pub async fn reroute(
+        &self,
+        destination_of: DestinationOf,
+        fingerprint: String,
+    ) -> Result<bool, CommitError> {
+        if !self.0.routing.change(destination_of, fingerprint) {
+            return Ok(false);
+        }
+        // What the committer had in hand was placed by the former map: it is in the store after this.
+        match self
+            .ask(|done| Work::KeepSuspensions(Vec::new(), done))
+            .await
+        {
+            Ok(()) | Err(CommitError::DiskFull | CommitError::Failed(_)) => Ok(true),
+            Err(error @ CommitError::Closed) => Err(error),
+        }
+    }
+
+    /// Whether mail may stand in lines of an earlier map. Cheap.
+    #[must_use]
+    pub fn is_rerouting(&self) -> bool {
+        self.0.routing.map().is_moving()
+    }
+
+    /// Waits until there was a [`Store::reroute`]. Cancel-safe.
+    pub async fn rerouted(&self) {
+        self.0.routing.changed().await;
+    }
+
+    /// Moves up to `limit` recipients to the lines of the present map; the last page ends the
+    /// rerouting. It is heard of as [`News`].
+    pub async fn move_lines(
+        &self,
+        from: Option<MoveFrom>,
+        limit: usize,
+    ) -> Result<MovedPage, CommitError> {
+        let routing = self.0.routing.clone();
+        let find = move |trees: &Trees| reroute::misplaced(trees, &routing.map(), from, limit);
+        let misplaced = read::on_reader(&self.0.engine, find).await;
+        let Misplaced {
+            found,
+            generation,
+            next,
+        } = misplaced.map_err(|error| CommitError::Failed(error.to_string()))?;
+        let moved = match found.is_empty() {
+            true => 0,
+            false => self.ask(|done| Work::MoveLines(found, done)).await?,
+        };
+        if next.is_none() {
+            self.0.routing.moved(generation);
+        }
+        Ok(MovedPage { moved, next })
+    }
+
+    /// Changes how many bytes must stay free on the file system.
+    pub fn set_min_free_space(&self, bytes: u64) {
+        self.0.health.set_min_free_space(bytes);
     }
 
     /// Every destination that is suspended, in the order of names.
@@ -460,7 +529,7 @@ impl Store {
 
     /// One page of the recipients for which `wanted` says yes, whatever became of them.
     pub async fn scan(&self, scan: Scan, wanted: Wanted) -> Result<ScanPage, ReadError> {
-        let destination_of = self.0.destination_of.clone();
+        let destination_of = self.0.routing.destination_of();
         read::on_reader(&self.0.engine, move |trees| {
             scan::page(trees, scan, &*wanted, &*destination_of)
         })
@@ -600,7 +669,7 @@ impl Store {
             "{}: facts of another body",
             new.message.id
         );
-        Prepared::new(new, &*self.0.destination_of)
+        Prepared::new(new, &self.0.routing.map())
     }
 
     async fn ask<T>(&self, work: impl FnOnce(Done<T>) -> Work) -> Result<T, CommitError> {

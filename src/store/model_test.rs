@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use proptest::prelude::*;
 
-use super::tests::{AT_ONCE, NOW, Place, accept_as, destination, read_body, recipient};
+use super::tests::{AT_ONCE, NOW, Place, accept_as, by_route, read_body, recipient};
 use super::*;
 use crate::mail::{HeldBy, RecipientState, StateName};
 
@@ -40,6 +40,9 @@ enum Op {
         undo: bool,
     },
     MoveOver,
+    Reroute(u8),
+    /// A page of so many recipients.
+    MoveLines(usize),
     Crash,
     Stop,
 }
@@ -70,6 +73,8 @@ fn ops() -> impl Strategy<Value = Vec<Op>> {
             .prop_map(|(message, no, count)| Op::Restore { message, no, count }),
         2 => any::<bool>().prop_map(|undo| Op::RemoveOver { undo }),
         1 => Just(Op::MoveOver),
+        1 => prop_oneof![Just(0), Just(8), Just(20)].prop_map(Op::Reroute),
+        2 => (1..4_usize).prop_map(Op::MoveLines),
         1 => Just(Op::Crash),
         1 => Just(Op::Stop),
     ];
@@ -104,7 +109,9 @@ fn nth(kept: &mut BTreeMap<QueueId, Kept>, n: usize) -> Option<&mut Kept> {
 }
 
 impl Model {
-    async fn check(&self, store: &Store) {
+    /// `route`: which way mail goes, see [`by_route`].
+    async fn check(&self, store: &Store, route: u8) {
+        let destination = |domain: &str| by_route(route)(&AddressDomain::parse(domain).unwrap());
         for kept in self.0.values() {
             assert!(read_body(store, &kept.message).await.unwrap() == kept.octets);
         }
@@ -122,6 +129,9 @@ impl Model {
                 });
             }
         }
+        if store.is_rerouting() {
+            return self.check_moving(store, lines).await;
+        }
         let mut heads = Vec::new();
         for (destination, line) in &mut lines {
             line.sort();
@@ -130,6 +140,25 @@ impl Model {
         }
         assert_eq!(store.destinations().await.unwrap(), heads);
 
+        self.check_counts(store);
+    }
+
+    /// While places are being moved, everybody stands somewhere, and once.
+    async fn check_moving(&self, store: &Store, lines: BTreeMap<Destination, Vec<DueItem>>) {
+        let place = |item: DueItem| (item.due, item.id, item.no);
+        let mut want: Vec<_> = lines.into_values().flatten().map(place).collect();
+        let mut found = Vec::new();
+        for (destination, _) in store.destinations().await.unwrap() {
+            let line = store.line(&destination, usize::MAX).await.unwrap();
+            found.extend(line.into_iter().map(place));
+        }
+        want.sort();
+        found.sort();
+        assert_eq!(found, want);
+        self.check_counts(store);
+    }
+
+    fn check_counts(&self, store: &Store) {
         let counts = store.counts();
         assert_eq!(counts.messages, self.0.len() as u64);
         let bytes: u64 = self.0.values().map(|kept| kept.message.size()).sum();
@@ -338,13 +367,23 @@ async fn run(ops: Vec<Op>) {
             Op::MoveOver => {
                 store.move_over_to_files(later, usize::MAX).await.unwrap();
             }
+            Op::Reroute(route) => {
+                let fingerprint = route.to_string();
+                if store.may_reroute(&fingerprint).is_ok() {
+                    store.reroute(by_route(route), fingerprint).await.unwrap();
+                    place.route.set(route);
+                }
+            }
+            Op::MoveLines(limit) => {
+                store.move_lines(None, limit).await.unwrap();
+            }
             Op::Crash => store = place.crash(store),
             Op::Stop => {
                 store.close().await.unwrap();
                 store = place.crash(store);
             }
         }
-        model.check(&store).await;
+        model.check(&store, place.route.get()).await;
     }
 }
 

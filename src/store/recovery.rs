@@ -19,6 +19,7 @@ use super::fingerprint::Fingerprint;
 use super::group::{Group, due_item};
 use super::key;
 use super::record::{self, Place, StoredMessage};
+use super::reroute::Map;
 
 /// Changes that are applied at once while recovering.
 const BATCH: usize = 1_000;
@@ -386,14 +387,14 @@ pub(super) fn remove_with_line(
     trees: &Trees,
     group: &mut Group,
     id: QueueId,
-    destination_of: &dyn Fn(&AddressDomain) -> Destination,
+    map: &Map,
 ) -> Result<(), sled::Error> {
     for entry in trees.recipients.scan_prefix(id.to_bytes()) {
         let (key, sealed) = entry?;
         let rcpt = key::parse_recipient(&key)
             .and_then(|(_, no)| record::open_recipient(&key, no, &sealed).ok());
-        if let Some(item) = rcpt.and_then(|rcpt| due_item(id, &rcpt, destination_of)) {
-            trees.due.remove(key::due(&item))?;
+        for place in rcpt.iter().flat_map(|rcpt| map.places(id, rcpt)) {
+            trees.due.remove(key::due(&place))?;
         }
     }
     group.remove(trees, id)?; // its file went with the answer to its client

@@ -16,20 +16,33 @@ pub(super) const AT_ONCE: Keeping = Keeping {
 
 pub(super) struct Place {
     dir: tempfile::TempDir,
+    /// Which way mail goes, for [`by_route`].
+    pub(super) route: std::cell::Cell<u8>,
+}
+
+/// 0: each domain in its line; above: domains of so many letters or fewer go to a relay host.
+pub(super) fn by_route(route: u8) -> DestinationOf {
+    Arc::new(
+        move |domain| match domain.to_string().len() <= route.into() {
+            true => Destination::of_route("smtp://relay.test:25"),
+            false => Destination::of_domain(domain),
+        },
+    )
 }
 
 impl Place {
     pub(super) fn new() -> Place {
         Place {
             dir: tempfile::tempdir().unwrap(),
+            route: std::cell::Cell::new(0),
         }
     }
 
     fn options(&self) -> StoreOptions {
         StoreOptions {
             path: self.dir.path().join("spool"),
-            destination_of: Arc::new(Destination::of_domain),
-            routing_fingerprint: "mx".into(),
+            destination_of: by_route(self.route.get()),
+            routing_fingerprint: self.route.get().to_string(),
             min_free_space: 0,
             events: Events::default(),
             now: NOW,

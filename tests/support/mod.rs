@@ -26,6 +26,7 @@
 //! | to say | write |
 //! | --- | --- |
 //! | another environment | `World::setup().set("SMTP_MODE", "hold").unset("SMTP_ALLOW_NETWORKS").await` |
+//! | what is changed while it runs | `world.relay().set_in_file("SMTP_BANNER", "hi");` `world.relay().reloads().await.field("changed")` · `refuses_to_reload()` |
 //! | a start that must fail | `World::setup().set(...).expect_start_failure().await.code` |
 //! | a host's misbehaviour | `world.remote("example.net").mail([reply("250 ok"), hang(), close(), reset()]).await` |
 //! | slow, late, in pieces | `reply("220 hi").after(span)` · `trickle(span, "250 ok")` · `segments([...])` · `raw(b"250 ok\n")` |

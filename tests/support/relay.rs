@@ -22,6 +22,7 @@ use super::log::{Line, Log};
 use super::ran::Ran;
 use super::terminal::Terminal;
 use super::timeline::Timeline;
+use super::world::put_file;
 
 /// Pause between two looks whether the relay answers already.
 const READY_POLL: Duration = Duration::from_millis(10);
@@ -33,6 +34,8 @@ const BINARY_VARIABLE: &str = "TEST_BINARY";
 #[derive(Debug)]
 pub struct Relay {
     environment: Mutex<BTreeMap<String, String>>,
+    /// What stands in `.env`, so that it can be changed while the relay runs.
+    in_file: Mutex<BTreeMap<String, String>>,
     process: Mutex<Option<Process>>,
     directory: PathBuf,
     log: Log,
@@ -62,6 +65,7 @@ impl Relay {
     ) -> Relay {
         Relay {
             environment: Mutex::new(environment),
+            in_file: Mutex::default(),
             process: Mutex::default(),
             directory,
             log: Log::default(),
@@ -78,6 +82,60 @@ impl Relay {
     /// Takes a variable away for the next start.
     pub fn unset(&self, variable: &str) {
         self.environment().remove(variable);
+    }
+
+    /// Sets a variable in `.env`, for the next start or reload. What stands in the environment wins, so
+    /// it is taken away there: before the start.
+    pub fn set_in_file(&self, variable: &str, value: &str) {
+        self.unset(variable);
+        self.change_file(|in_file| {
+            in_file.insert(variable.to_owned(), value.to_owned());
+        });
+    }
+
+    /// Takes a variable out of `.env`.
+    pub fn unset_in_file(&self, variable: &str) {
+        self.change_file(|in_file| {
+            in_file.remove(variable);
+        });
+    }
+
+    fn change_file(&self, change: impl FnOnce(&mut BTreeMap<String, String>)) {
+        let mut in_file = self.in_file.lock().unwrap_or_else(PoisonError::into_inner);
+        change(&mut in_file);
+        let lines = in_file.iter();
+        let lines = lines.map(|(name, value)| format!("{name}='{value}'\n"));
+        put_file(&self.directory.join(".env"), &lines.collect::<String>());
+    }
+
+    /// SIGHUP; waits until the changed configuration is in force, and gives the line that says so.
+    #[track_caller]
+    pub fn reloads(&self) -> impl Future<Output = Line> {
+        self.after_hang_up(Location::caller(), "reloaded")
+    }
+
+    /// SIGHUP; waits until the changed configuration was refused, and gives the line that says so.
+    #[track_caller]
+    pub fn refuses_to_reload(&self) -> impl Future<Output = Line> {
+        self.after_hang_up(Location::caller(), "reload_failed")
+    }
+
+    async fn after_hang_up(&self, here: Here, wanted: &str) -> Line {
+        let told = |lines: &[Line]| -> Vec<Line> {
+            let of_reloads = |line: &&Line| line.is("reloaded") || line.is("reload_failed");
+            lines.iter().filter(of_reloads).cloned().collect()
+        };
+        let before = self.log.0.read(|lines| told(lines).len());
+        self.signal(Signal::HUP);
+        let describe = |_: &[Line]| wanted.to_owned();
+        let next = |lines: &[Line]| told(lines).into_iter().nth(before);
+        let line = self.log.0.wait(here, describe, next).await;
+        assert!(
+            line.is(wanted),
+            "{here}: wanted {wanted}, got {}",
+            line.text
+        );
+        line
     }
 
     /// A variable as the relay has it.

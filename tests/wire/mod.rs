@@ -40,6 +40,7 @@ mod parameters;
 mod pipelining;
 mod proxy;
 mod relay_login;
+mod reload;
 mod remote_replies;
 mod reports;
 mod retention;

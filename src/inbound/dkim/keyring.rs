@@ -303,16 +303,19 @@ mod tests {
         let author = Domain::parse("a.test").unwrap();
         let in_use = || {
             let (_, signers) = keyring.signers_for(&author).unwrap();
-            super::super::names(&signers)
+            let name = |signer: &Arc<Signer>| {
+                format!("{}/{}", signer.key.algorithm().as_str(), signer.selector)
+            };
+            signers.iter().map(name).collect::<Vec<_>>()
         };
-        assert_eq!(in_use(), "rsa-sha256/s1 ed25519-sha256/s2");
+        assert_eq!(in_use(), ["rsa-sha256/s1", "ed25519-sha256/s2"]);
         let second_rsa = load_signer(&key("a.test", "s2", &rsa)).unwrap();
         let refused = keyring.replace(1, Arc::new(second_rsa)).unwrap_err();
         assert!(refused.to_string().contains("a second rsa-sha256 key"));
-        assert_eq!(in_use(), "rsa-sha256/s1 ed25519-sha256/s2");
+        assert_eq!(in_use(), ["rsa-sha256/s1", "ed25519-sha256/s2"]);
         let other = load_signer(&key("a.test", "s2", &ed25519)).unwrap();
         keyring.replace(1, Arc::new(other)).unwrap();
-        assert_eq!(in_use(), "rsa-sha256/s1 ed25519-sha256/s2");
+        assert_eq!(in_use(), ["rsa-sha256/s1", "ed25519-sha256/s2"]);
     }
 
     #[test]

@@ -99,7 +99,10 @@ impl Dkim {
                 self.events.emit(MailEvent::DkimSigned {
                     id: trace.id,
                     domain: domain.as_str(),
-                    keys: &names(&signers),
+                    keys: &signers
+                        .iter()
+                        .map(|signer| (signer.key.algorithm(), signer.selector.as_str()))
+                        .collect::<Vec<_>>(),
                 });
                 Ok(fields)
             }
@@ -140,13 +143,4 @@ fn all_fields(
         fields.extend(prepared.field(signature));
     }
     Ok(fields)
-}
-
-/// `rsa-sha256/s1 ed25519-sha256/s2`
-fn names(signers: &[Arc<Signer>]) -> String {
-    let name = |signer: &Arc<Signer>| {
-        let algorithm = signer.key.algorithm().as_str();
-        format!("{algorithm}/{}", signer.selector)
-    };
-    signers.iter().map(name).collect::<Vec<_>>().join(" ")
 }

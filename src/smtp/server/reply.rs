@@ -79,11 +79,12 @@ pub enum Say {
     RecipientRate,
     ShuttingDown,
     TooSlow,
+    AccessWithdrawn,
 }
 
 impl Say {
     /// All of them.
-    pub const ALL: [Say; 65] = [
+    pub const ALL: [Say; 66] = [
         Say::Ok,
         Say::SenderOk,
         Say::RecipientOk,
@@ -149,6 +150,7 @@ impl Say {
         Say::RecipientRate,
         Say::ShuttingDown,
         Say::TooSlow,
+        Say::AccessWithdrawn,
     ];
 
     /// The line, without CRLF.
@@ -231,6 +233,7 @@ impl Say {
             }
             Say::ShuttingDown => "421 4.3.2 shutting down, come again later",
             Say::TooSlow => "421 4.4.2 waited too long for you",
+            Say::AccessWithdrawn => "421 4.7.0 you may not send here any more",
         }
     }
 

@@ -60,6 +60,18 @@ impl Session {
         self.auth.user = None;
     }
 
+    /// From now on other rules hold; of use outside of a transaction. What was offered before is not
+    /// taken back: a client is told what has changed when it asks for it.
+    pub fn renew(&mut self, rules: Arc<Rules>) {
+        self.rules = rules;
+    }
+
+    /// As whom the client has authenticated.
+    #[must_use]
+    pub fn user(&self) -> Option<&str> {
+        self.auth.user.as_deref()
+    }
+
     /// Whether MAIL was granted and neither finished nor dropped.
     #[must_use]
     pub fn in_transaction(&self) -> bool {
