@@ -1,5 +1,6 @@
-//! The operator's commands, through the real binary, while the relay runs and while it does not.
+//! The queue in the operator's hands: the admin API, and the commands that ask it.
 
+mod api;
 mod cli_destinations;
 mod cli_files;
 mod cli_list;

@@ -16,6 +16,7 @@ use tokio::net::TcpStream;
 use tokio::process::{Child, Command};
 use tokio::task::JoinHandle;
 
+use super::control::Control;
 use super::deadline::{Here, deadline, within};
 use super::http::{self, HttpAnswer};
 use super::log::{Line, Log};
@@ -316,6 +317,16 @@ impl Relay {
     pub fn http_get(&self, path: &str) -> impl Future<Output = HttpAnswer> {
         let address = self.variable("SMTP_HEALTH_ADDR");
         http::get(Location::caller(), &self.timeline, address, path)
+    }
+
+    /// A client of the control socket.
+    pub fn control(&self) -> Control {
+        let environment = self.environment();
+        let path = match environment.get("SMTP_CONTROL_SOCKET") {
+            Some(path) => path.into(),
+            None => self.directory.join("spool/control.sock"),
+        };
+        Control::new(path, self.timeline.clone())
     }
 
     /// Memory that it has in use, in octets (resident set).

@@ -10,6 +10,7 @@ mod auth_tls;
 mod chunking;
 mod command_lines;
 mod commands;
+mod control;
 mod custody;
 mod data;
 mod delays;
