@@ -20,6 +20,7 @@ use super::control::Control;
 use super::deadline::{Here, deadline, within};
 use super::http::{self, HttpAnswer};
 use super::log::{Line, Log};
+use super::ran::Ran;
 use super::terminal::Terminal;
 use super::timeline::Timeline;
 use super::world::put_file;
@@ -259,6 +260,16 @@ impl Relay {
         arguments: impl IntoIterator<Item = &'a str>,
     ) -> impl Future<Output = Output> {
         self.run_with_input(arguments, "")
+    }
+
+    /// As [`Relay::run`], for commands that print text.
+    #[track_caller]
+    pub fn does<'a>(
+        &self,
+        arguments: impl IntoIterator<Item = &'a str>,
+    ) -> impl Future<Output = Ran> {
+        let running = self.run(arguments);
+        async move { Ran::from(running.await) }
     }
 
     /// Starts the program on a terminal of its own.
