@@ -1,11 +1,13 @@
 //! The one test binary: the rules of the house, and the real program over real sockets, one module
 //! for each theme.
 
+mod admin;
 mod crash;
 mod explain;
 mod fairness;
 mod house;
 mod interop;
+mod log_formats;
 mod random_remotes;
 mod schema;
 mod start_up;

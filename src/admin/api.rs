@@ -10,6 +10,7 @@ use utoipa::{IntoParams, ToSchema};
 /// Which recipients. Each field that is set must match; a list, separated by commas, matches if one of
 /// its parts does. In queries and in JSON alike.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema, IntoParams)]
+#[into_params(parameter_in = Query)]
 #[serde(default, deny_unknown_fields)]
 pub struct Filter {
     /// Queue ids.
@@ -127,6 +128,7 @@ pub struct HistoryEntry {
 
 /// Whose history. At least one must be given, and all that are must match.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema, IntoParams)]
+#[into_params(parameter_in = Query)]
 #[serde(default, deny_unknown_fields)]
 pub struct HistoryQuery {
     /// Queue id.

@@ -30,8 +30,9 @@ use crate::mail::limits::ACCEPT_PAUSE;
 
 /// How long open connections may finish their answers when the process ends.
 const DRAIN: Duration = Duration::from_secs(1);
-/// Longest request line and header section, in bytes.
-const HEADER_BYTES_MAX: usize = 64 * 1024;
+/// A request line and header section that has grown to so many bytes is refused, unless the octets at
+/// hand end it: the last read may bring as many again, so none is over 64 KiB.
+const HEADER_BYTES_MAX: usize = 32 * 1024;
 /// Most fields in a request's header section.
 const HEADER_FIELDS_MAX: usize = 100;
 

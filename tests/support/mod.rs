@@ -46,7 +46,9 @@
 //! | exactly these data | `c.up_to_data(&mail().to("a@b")).await;` `c.send_octets("x\r\n.\r\n").await;` `c.read_reply().await.expect(250);` |
 //! | segments | `c.send_octets(...)` one · `c.send_each_octet(...)` · `c.send_pieces(random.cut(...))` · `c.pipeline([...])` |
 //! | how it ends | `c.expect_closed().await` · `c.in_sync().await` · `c.half_close().await` · `c.reset()` |
+//! | the control socket | `relay.control().get("/api/v1/queue").await.lines()` · `.post("/api/v1/queue/purge", json!({...})).await.done()` |
 //! | a program on a terminal | `let mut t = world.relay().on_a_terminal(["auth", "hash"]);` `t.shows("Password: ").await;` `t.types("x");` |
+//! | a command | `world.relay().does(["queue", "list", "--json"]).await.json_lines()` · `.ends_with(3).complains("nothing matches")` |
 //! | a relay that may die meanwhile | `world.client().try_send(mail().to("a@b")).await` is `None` without a last reply |
 //! | the message as it came | `mx.message().await`: `.header`, `.body()`, `.trace()`, `.report()`, `.transaction.wire` |
 //! | a bounce | `home.message().await.report().says("bob@example.net", "failed", "5.1.1")` |
@@ -83,6 +85,7 @@
 )]
 
 mod client;
+mod control;
 mod deadline;
 mod dial;
 mod dkim;
@@ -95,6 +98,7 @@ mod log;
 mod mail;
 mod message;
 mod port;
+mod ran;
 mod random;
 mod relay;
 mod remote;
@@ -111,17 +115,19 @@ mod wire;
 mod world;
 
 pub use self::client::{Client, Cut, Rules};
+pub use self::control::{Control, ControlAnswer};
 pub use self::deadline::{deadline, within};
 pub use self::dial::Dial;
 pub use self::dkim::{ED25519_PEM, RSA_PEM};
 pub use self::dns::{Dns, Query, RData, RecordType, Transport, Trouble, Wrong};
 pub use self::fields::{Field, Fields};
 pub use self::history::History;
-pub use self::http::HttpAnswer;
+pub use self::http::{HttpAnswer, Live};
 pub use self::log::{Line, Log};
 pub use self::mail::{Mail, mail};
 pub use self::message::{Message, Trace, same_octets};
 pub use self::port::Port;
+pub use self::ran::Ran;
 pub use self::random::Random;
 pub use self::relay::{Relay, StartFailure};
 pub use self::remote::{
