@@ -215,6 +215,7 @@ async fn lines_are_read_by_destination_and_time_and_follow_the_verdicts() {
     let place = Place::new();
     let store = place.open();
     let first = accept(&store, 1, &["a@one.test", "b@two.test", "c@one.test"], b"x").await;
+    store.news_waiting().await; // comes behind the answer
     let news = store.take_news();
     assert_eq!(news.items.len(), 3);
     let destinations = store.destinations().await.unwrap();
@@ -452,6 +453,7 @@ async fn what_a_mode_held_is_released_page_by_page_and_messages_stay_whole() {
         let page = store.release_held(from, NOW, 1).await.unwrap();
         assert_eq!(page, ReleasedPage { released: 2, next });
         assert_eq!(store.line(&one, 10).await.unwrap().len(), in_line);
+        store.news_waiting().await; // comes behind the answer
         assert_eq!(store.take_news().items.len(), 2);
         from = page.next;
     }
