@@ -338,7 +338,7 @@ pub struct ExportedEnvelope {
 #[expect(missing_docs, reason = "the names say it")]
 pub struct ExportedRecipient {
     pub to: String,
-    /// As in lists; what is over is not imported.
+    /// As in lists, but what only SMTP_MODE holds is `queued` or `deferred`; what is over is not imported.
     pub state: String,
     /// As in NOTIFY, such as `SUCCESS,FAILURE`.
     pub notify: Option<String>,

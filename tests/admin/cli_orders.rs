@@ -181,7 +181,7 @@ async fn retry_hold_release_and_bounce_are_felt_by_the_remote_host() {
     let bounce = ["queue", "bounce", &bounced.0, "--reason", "not wanted"];
     world.relay().does(bounce).await.ends_with(0);
     let report = home.message().await.report();
-    report.says("ann@dest.test", "failed", "5.7.1");
+    report.says("ann@dest.test", "failed", "5.0.0");
 
     remote.answers(crate::support::Phase::Rcpt, ["250 2.1.5 ok"]);
     world

@@ -21,6 +21,7 @@ use super::deadline::{Here, deadline, within};
 use super::http::{self, HttpAnswer, Live};
 use super::log::{Line, Log};
 use super::ran::Ran;
+use super::running::Running;
 use super::terminal::Terminal;
 use super::timeline::Timeline;
 use super::world::put_file;
@@ -270,6 +271,13 @@ impl Relay {
     ) -> impl Future<Output = Ran> {
         let running = self.run(arguments);
         async move { Ran::from(running.await) }
+    }
+
+    /// Starts a command, and doesn't wait for its end.
+    pub fn begins<'a>(&self, arguments: impl IntoIterator<Item = &'a str>) -> Running {
+        let mut command = self.command();
+        command.args(arguments);
+        Running::start(command)
     }
 
     /// Starts the program on a terminal of its own.

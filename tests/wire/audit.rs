@@ -143,7 +143,10 @@ async fn a_reader_that_rests_is_told_how_much_it_missed_and_mail_goes_on() {
     while heard + lost < all + messages {
         let event = live.event().await;
         match event["event"].as_str() {
-            Some("lost") => lost += event["count"].as_u64().map_or(0, |n| n as usize),
+            Some("lost") => {
+                let count = event["count"].as_u64().and_then(|n| n.try_into().ok());
+                lost += count.unwrap_or(0_usize);
+            }
             Some("accepted" | "delivered") => heard += 1,
             _ => {}
         }
