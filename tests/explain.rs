@@ -113,7 +113,7 @@ async fn without_a_running_relay_the_command_opens_the_queue_itself() {
 #[tokio::test]
 async fn what_is_not_there_or_no_subject_is_told_by_the_exit_status() {
     let world = World::new().await;
-    for (subject, status) in [("01ARZ3NDEKTSV4RRFFQ69G5FAV", 3), ("not a subject", 1)] {
+    for (subject, status) in [("01ARZ3NDEKTSV4RRFFQ69G5FAV", 3), ("not a subject", 2)] {
         let output = world.relay().run(["explain", subject]).await;
         assert_eq!(output.status.code(), Some(status), "{subject}");
         assert!(output.stdout.is_empty());

@@ -29,6 +29,7 @@ pub(super) struct Cli {
 }
 
 #[derive(Subcommand)]
+#[expect(clippy::large_enum_variant, reason = "a process has one")]
 pub(super) enum Command {
     /// Run the relay (what happens without a command)
     Serve,

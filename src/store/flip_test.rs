@@ -77,12 +77,17 @@ async fn verify(store: &Store, repair: bool) -> Vec<Damage> {
 }
 
 /// Flips an octet in a copy of the queue and opens that.
-async fn opened(place: &Place, at: usize) -> (Place, Store) {
+fn opened(place: &Place, at: usize) -> (Place, Store) {
+    opened_with(place, |octets| octets[at] ^= 0x20)
+}
+
+/// Damages the database in a copy of the queue and opens that.
+fn opened_with(place: &Place, damage: impl FnOnce(&mut Vec<u8>)) -> (Place, Store) {
     let flipped = Place::new();
     copy(&place.spool(), &flipped.spool());
     let file = flipped.spool().join("db/db");
     let mut octets = std::fs::read(&file).unwrap();
-    octets[at] ^= 0x20;
+    damage(&mut octets);
     std::fs::write(&file, octets).unwrap();
     let store = flipped.open();
     (flipped, store)
@@ -95,7 +100,7 @@ async fn an_octet_of_a_record_or_a_text_costs_one_message_and_is_named() {
         let octets = std::fs::read(place.spool().join("db/db")).unwrap();
         for needle in ["text-0023", "user-0023@one.test"] {
             let found = memchr::memmem::rfind(&octets, needle.as_bytes()).unwrap();
-            let (flipped, store) = opened(&place, found + 6).await;
+            let (flipped, store) = opened(&place, found + 6);
             let hit = hit(&store, &mail).await;
             let about = format!("{left:?}, {needle}");
             assert_eq!(hit, [mail[23].id], "{about}");
@@ -120,8 +125,8 @@ async fn an_octet_anywhere_costs_one_message_at_most() {
         let (place, mail) = queue(left).await;
         let octets = std::fs::read(place.spool().join("db/db")).unwrap();
         let used = octets.iter().rposition(|octet| *octet != 0).unwrap();
-        for at in (0..used).step_by(used / 30).chain(0..40) {
-            let (flipped, store) = opened(&place, at).await;
+        for at in (0..used).step_by(used / 15).chain(0..24) {
+            let (flipped, store) = opened(&place, at);
             let hit = hit(&store, &mail).await;
             assert!(hit.len() <= 1, "{left:?}, octet {at} of {used}: {hit:?}");
             verify(&store, true).await;
@@ -133,4 +138,45 @@ async fn an_octet_anywhere_costs_one_message_at_most() {
             flipped.leave(store);
         }
     }
+}
+
+#[tokio::test]
+async fn a_block_of_zeros_in_a_text_costs_one_message() {
+    for left in [Left::Unread, Left::Read] {
+        let (place, mail) = queue(left).await;
+        let octets = std::fs::read(place.spool().join("db/db")).unwrap();
+        let text = memchr::memmem::rfind(&octets, b"text-0023").unwrap();
+        let (_flipped, store) = opened_with(&place, |octets| octets[text..text + 512].fill(0));
+        assert_eq!(hit(&store, &mail).await, [mail[23].id], "{left:?}");
+    }
+}
+
+#[tokio::test]
+async fn a_page_that_a_start_did_not_read_is_mended_when_it_is_met() {
+    let place = Place::new();
+    let mut store = place.open();
+    let mut mail = Vec::new();
+    for n in 0..400 {
+        let octets = format!("text-{n:04}\r\n{}", "x".repeat(25_000));
+        mail.push(accept(&store, n, &["a@one.test"], octets.as_bytes()).await);
+    }
+    for _ in 0..2 {
+        store.close().await.unwrap();
+        store = place.crash(store);
+    }
+    store.close().await.unwrap();
+    place.leave(store);
+    let octets = std::fs::read(place.spool().join("db/db")).unwrap();
+    let text = memchr::memmem::rfind(&octets, b"text-0123").unwrap();
+    let (_flipped, store) = opened_with(&place, |octets| octets[text] ^= 1);
+    let first = read_body(&store, &mail[123]).await;
+    assert!(matches!(first, Err(ReadError::Failed(_))), "{first:?}");
+    let found = verify(&store, false).await;
+    let named: Vec<_> = found
+        .iter()
+        .map(|damage| (damage.id, damage.what))
+        .collect();
+    assert_eq!(named, [(Some(mail[123].id), DamagedWhat::Body)]);
+    assert_eq!(hit(&store, &mail).await, [mail[123].id]);
+    accept(&store, 1_000, &["a@one.test"], b"x").await;
 }

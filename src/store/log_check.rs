@@ -6,7 +6,9 @@
 //! So where a single wrong octet explains the checksum, it is damage, and is mended: put right, if it is
 //! in sled's own part of the frame; if it is in a record or a body, only the frame's checksum is made to
 //! match, since these have checksums of their own: whoever reads them will tell, and nobody's mail is
-//! changed by a guess. What can't be explained so is left to sled.
+//! changed by a guess. The same is done for a frame with more wrong octets, if it is known to have been
+//! whole and they leave its structure alone. What can't be explained so is left to sled, and told where
+//! it is known to be no crash.
 
 use std::fs::{File, OpenOptions};
 use std::io;
@@ -29,25 +31,40 @@ const TOLD_MAX: usize = 20;
 pub(super) enum Scope {
     /// What sled will read as it opens: what was written since it last opened.
     Unread,
+    /// The same, after a clean stop: all of it is known to have been whole.
+    Closed,
     /// All of it.
     All,
 }
 
-/// One octet that was wrong.
+/// Something that was wrong.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Mended {
     /// Where, in the file.
     pub at: u64,
-    /// Whether it is in a record or a body, and still wrong.
-    pub in_record: bool,
+    pub how: How,
+}
+
+/// What became of it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum How {
+    /// It was put right.
+    Right,
+    /// It is in a record or a body, and still wrong.
+    InRecord,
+    /// It could not be mended; so many octets behind it are what sled will pass over at least.
+    Lost(u64),
 }
 
 /// Tells of it, as far as it is not too much.
 pub(super) fn tell(mended: &[Mended], database: &Path, events: &Events) {
-    for Mended { at, in_record } in mended.iter().take(TOLD_MAX) {
-        let what = match in_record {
-            false => "it was put right, and nothing is lost by it",
-            true => "a record or the text of a message is damaged by it",
+    for Mended { at, how } in mended.iter().take(TOLD_MAX) {
+        let what = match how {
+            How::Right => "it was put right, and nothing is lost by it".to_owned(),
+            How::InRecord => "a record or the text of a message is damaged by it".to_owned(),
+            How::Lost(octets) => format!(
+                "it could not be put right, and what was accepted may be lost: {octets} octets from there"
+            ),
         };
         let file = database.join("db");
         events.emit(ProcessEvent::Alarm {
@@ -67,7 +84,7 @@ pub(super) fn tell(mended: &[Mended], database: &Path, events: &Events) {
 /// Checks the log and the snapshot of the database in this directory and mends what can be mended.
 /// Durable. Blocks, for as long as it takes to read it.
 pub(super) fn check(database: &Path, scope: Scope) -> io::Result<Vec<Mended>> {
-    let (snapshot, from) = newest_snapshot(database)?;
+    let (snapshot, told) = newest_snapshot(database)?;
     if let Some(path) = snapshot {
         mend_snapshot(&path)?;
     }
@@ -78,9 +95,14 @@ pub(super) fn check(database: &Path, scope: Scope) -> io::Result<Vec<Mended>> {
     };
     let mut log = Log {
         from: match scope {
-            Scope::Unread => from,
+            Scope::Unread | Scope::Closed => told,
             Scope::All => 0,
         },
+        whole_to: match scope {
+            Scope::Closed => u64::MAX,
+            Scope::Unread | Scope::All => told,
+        },
+        closed: scope == Scope::Closed,
         mended: Vec::new(),
         file,
     };
@@ -98,6 +120,9 @@ struct Log {
     file: File,
     /// Segments of before that are passed over, by their place in the log.
     from: u64,
+    /// Frames before that place in the log were once whole on disk.
+    whole_to: u64,
+    closed: bool,
     mended: Vec<Mended>,
 }
 
@@ -146,7 +171,7 @@ impl Log {
             }
         };
         self.file.write_all_at(header, at)?;
-        self.told(wrong, false);
+        self.told(wrong, How::Right);
         Ok(Some(segment_header(header).2))
     }
 
@@ -158,12 +183,20 @@ impl Log {
             let frame = match Frame::read(rest, number) {
                 Some(frame) if frame.is_right() => frame,
                 frame => {
-                    let Some((frame, wrong)) = mend(rest, frame, number) else {
-                        return Ok(()); // the end of the log, or what a crash tore
-                    };
                     let offset = segment + at as u64;
+                    let was_whole = number * SEGMENT_BYTES as u64 + (at as u64) < self.whole_to;
+                    let seen = frame.clone().filter(|_| was_whole);
+                    let mended = mend(rest, frame, number);
+                    let mended = mended.or_else(|| take_as_it_is(rest, seen?, number));
+                    let Some((frame, wrong)) = mended else {
+                        // the end of the log, or what a crash tore, or more than can be mended
+                        if let Some(octets) = next_frame(rest, number).filter(|_| self.closed) {
+                            self.told(offset, How::Lost(octets));
+                        }
+                        return Ok(());
+                    };
                     self.file.write_all_at(&rest[..frame.len()], offset)?;
-                    self.told(offset + wrong.at, wrong.in_record);
+                    self.told(offset + wrong.at, wrong.how);
                     frame
                 }
             };
@@ -175,8 +208,8 @@ impl Log {
         Ok(())
     }
 
-    fn told(&mut self, at: u64, in_record: bool) {
-        self.mended.push(Mended { at, in_record });
+    fn told(&mut self, at: u64, how: How) {
+        self.mended.push(Mended { at, how });
     }
 }
 
@@ -193,11 +226,11 @@ fn mend(octets: &mut [u8], frame: Option<Frame>, segment: u64) -> Option<(Frame,
 
 fn mend_by_checksum(octets: &mut [u8], frame: Frame, segment: u64) -> Option<(Frame, Mended)> {
     let error = single_error::find(frame.stored, frame.computed, frame.checked_len())?;
-    let (at, in_record) = match error {
+    let (at, how) = match error {
         SingleError::Checksum => {
             frame.values(octets)?;
             octets[..4].copy_from_slice(&checksum_octets(frame.computed));
-            (0, false)
+            (0, How::Right)
         }
         SingleError::Octet { at, xor } => {
             let at = frame.position(at);
@@ -207,17 +240,46 @@ fn mend_by_checksum(octets: &mut [u8], frame: Frame, segment: u64) -> Option<(Fr
                 octets[at] ^= xor;
                 return None;
             };
-            let in_record = values.iter().any(|value| value.contains(&at));
-            if in_record {
+            if values.iter().any(|value| value.contains(&at)) {
                 octets[at] ^= xor;
                 octets[..4].copy_from_slice(&checksum_octets(frame.computed));
+                (at, How::InRecord)
+            } else {
+                (at, How::Right)
             }
-            (at, in_record)
         }
     };
     let at = at as u64;
     let frame = Frame::read(octets, segment).filter(Frame::is_right)?;
-    Some((frame, Mended { at, in_record }))
+    Some((frame, Mended { at, how }))
+}
+
+/// Makes the checksum of a frame match that has more than one wrong octet, and still makes sense.
+fn take_as_it_is(octets: &mut [u8], frame: Frame, segment: u64) -> Option<(Frame, Mended)> {
+    let has_values = !frame.values(octets)?.is_empty();
+    let fits = frame.len() == octets.len() || next_is_right(&octets[frame.len()..], segment);
+    if !has_values || !fits {
+        return None;
+    }
+    octets[..4].copy_from_slice(&checksum_octets(frame.computed));
+    let frame = Frame::read(octets, segment).filter(Frame::is_right)?;
+    let how = How::InRecord;
+    Some((frame, Mended { at: 0, how }))
+}
+
+fn next_is_right(octets: &[u8], segment: u64) -> bool {
+    Frame::read(octets, segment).is_some_and(|frame| frame.is_right())
+}
+
+/// How far away the next frame of this segment is that is whole.
+fn next_frame(octets: &[u8], segment: u64) -> Option<u64> {
+    let zeros: &[u8; 4096] = &[0; 4096];
+    let mut used = octets;
+    while let Some(shorter) = used.strip_suffix(zeros) {
+        used = shorter;
+    }
+    let found = (1..used.len()).find(|&at| next_is_right(&octets[at..], segment));
+    found.map(|at| at as u64)
 }
 
 /// If length or segment are wrong, the frame is not seen as one: each octet of its header is tried.
@@ -232,9 +294,8 @@ fn mend_header(octets: &mut [u8], segment: u64) -> Option<(Frame, Mended)> {
             let frame = Frame::read(octets, segment).filter(|frame| at < frame.header_len);
             let right = frame.filter(Frame::is_right);
             if let Some(frame) = right.filter(|right| right.values(octets).is_some()) {
-                let at = at as u64;
-                let in_record = false;
-                return Some((frame, Mended { at, in_record }));
+                let (at, how) = (at as u64, How::Right);
+                return Some((frame, Mended { at, how }));
             }
             octets[at] ^= xor;
         }

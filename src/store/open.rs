@@ -138,10 +138,16 @@ impl QueueDirectory {
         remove_directory(&self.copy()).map_err(fail)?;
         private_directory(&path).map_err(fail)?;
         let scope = match take_closed_mark(&path).map_err(fail)? {
-            true => Scope::Unread,
+            true => Scope::Closed,
             false => Scope::All,
         };
-        let (mut trees, mended) = self.open_trees(scope)?;
+        let opened = self.open_trees(scope).inspect_err(|error| {
+            // What is left untouched stays as it was left.
+            if matches!(error, OpenError::NewerSchema { .. }) && scope == Scope::Closed {
+                let _ = mark_closed(&path); // without it the next start only takes longer
+            }
+        });
+        let (mut trees, mended) = opened?;
         log_check::tell(&mended, &path, events);
         self.migrate(&trees, events)?;
         if let Some(copied) = self.compact(&trees, events) {

@@ -20,7 +20,7 @@ impl Store {
     #[must_use]
     pub fn sizes(&self) -> StoreSizes {
         let directory = &self.0.directory;
-        let disk = rustix::fs::statvfs(&directory.database());
+        let disk = rustix::fs::statvfs(directory.database());
         StoreSizes {
             database_bytes: bytes_below(&directory.database()),
             free_bytes: disk.map_or(0, |disk| disk.f_bavail.saturating_mul(disk.f_frsize)),

@@ -32,15 +32,12 @@ impl Frame {
     /// to this segment.
     pub(super) fn read(octets: &[u8], segment: u64) -> Option<Frame> {
         let (crc, mut rest) = octets.split_first_chunk::<CRC_BYTES>()?;
-        let kind = octet(&mut rest)?;
+        let kind = octet(&mut rest).filter(|kind| KINDS.contains(kind))?;
         let body_len = usize::try_from(number(&mut rest)?).ok()?;
         let of_segment = number(&mut rest)?;
         let _page = number(&mut rest)?;
         let header_len = octets.len() - rest.len();
-        let body = rest.get(..body_len)?;
-        if !KINDS.contains(&kind) || of_segment != segment {
-            return None;
-        }
+        let body = rest.get(..body_len).filter(|_| of_segment == segment)?;
         let mut computed = crc32fast::Hasher::new();
         computed.update(body);
         computed.update(&octets[CRC_BYTES..header_len]);

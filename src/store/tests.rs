@@ -100,6 +100,18 @@ pub(super) async fn accept_as(
     recipients: Vec<Recipient>,
     octets: &[u8],
 ) -> Message {
+    let new = new_message(store, n, recipients, octets).await;
+    let message = new.message.clone();
+    store.accept(new).await.unwrap();
+    message
+}
+
+pub(super) async fn new_message(
+    store: &Store,
+    n: u64,
+    recipients: Vec<Recipient>,
+    octets: &[u8],
+) -> NewMessage {
     let id = QueueId::new(UnixMillis(NOW.0 + n), u128::from(n));
     let mut intake = store.intake(id, &recipients);
     for piece in octets.chunks(10_000) {
@@ -122,15 +134,11 @@ pub(super) async fn accept_as(
         message_id: None,
         report_of: None,
     };
-    store
-        .accept(NewMessage {
-            message: message.clone(),
-            recipients,
-            body,
-        })
-        .await
-        .unwrap();
-    message
+    NewMessage {
+        message,
+        recipients,
+        body,
+    }
 }
 
 pub(super) async fn read_body(store: &Store, message: &Message) -> Result<Vec<u8>, ReadError> {

@@ -48,6 +48,8 @@
 //! | how it ends | `c.expect_closed().await` · `c.in_sync().await` · `c.half_close().await` · `c.reset()` |
 //! | the control socket | `relay.control().get("/api/v1/queue").await.lines()` · `.post("/api/v1/queue/purge", json!({...})).await.done()` |
 //! | a program on a terminal | `let mut t = world.relay().on_a_terminal(["auth", "hash"]);` `t.shows("Password: ").await;` `t.types("x");` |
+//! | a command | `world.relay().does(["queue", "list", "--json"]).await.json_lines()` · `.ends_with(3).complains("nothing matches")` |
+//! | a command that goes on | `let mut watch = world.relay().begins(["queue", "watch"]);` `watch.line().await` · `watch.interrupt()` · `watch.ends().await` |
 //! | a relay that may die meanwhile | `world.client().try_send(mail().to("a@b")).await` is `None` without a last reply |
 //! | the message as it came | `mx.message().await`: `.header`, `.body()`, `.trace()`, `.report()`, `.transaction.wire` |
 //! | a bounce | `home.message().await.report().says("bob@example.net", "failed", "5.1.1")` |
@@ -97,11 +99,13 @@ mod log;
 mod mail;
 mod message;
 mod port;
+mod ran;
 mod random;
 mod relay;
 mod remote;
 mod reply;
 mod report;
+mod running;
 mod scram;
 mod stuffing;
 mod submission;
@@ -125,6 +129,7 @@ pub use self::log::{Line, Log};
 pub use self::mail::{Mail, mail};
 pub use self::message::{Message, Trace, same_octets};
 pub use self::port::Port;
+pub use self::ran::Ran;
 pub use self::random::Random;
 pub use self::relay::{Relay, StartFailure};
 pub use self::remote::{
@@ -133,6 +138,7 @@ pub use self::remote::{
 };
 pub use self::reply::{Id, Reply, Wanted};
 pub use self::report::{Part, Report};
+pub use self::running::Running;
 pub use self::scram::Scram;
 pub use self::stuffing::{stuffed, unstuffed};
 pub use self::submission::Submission;

@@ -20,6 +20,8 @@ use super::control::Control;
 use super::deadline::{Here, deadline, within};
 use super::http::{self, HttpAnswer, Live};
 use super::log::{Line, Log};
+use super::ran::Ran;
+use super::running::Running;
 use super::terminal::Terminal;
 use super::timeline::Timeline;
 use super::world::put_file;
@@ -259,6 +261,23 @@ impl Relay {
         arguments: impl IntoIterator<Item = &'a str>,
     ) -> impl Future<Output = Output> {
         self.run_with_input(arguments, "")
+    }
+
+    /// As [`Relay::run`], for commands that print text.
+    #[track_caller]
+    pub fn does<'a>(
+        &self,
+        arguments: impl IntoIterator<Item = &'a str>,
+    ) -> impl Future<Output = Ran> {
+        let running = self.run(arguments);
+        async move { Ran::from(running.await) }
+    }
+
+    /// Starts a command, and doesn't wait for its end.
+    pub fn begins<'a>(&self, arguments: impl IntoIterator<Item = &'a str>) -> Running {
+        let mut command = self.command();
+        command.args(arguments);
+        Running::start(command)
     }
 
     /// Starts the program on a terminal of its own.

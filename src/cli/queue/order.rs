@@ -383,8 +383,8 @@ mod tests {
             |out| print_done(Action::Purge, &result(), &SCREEN, out).unwrap(),
             expect![[r#"
                 1,199 recipients of 40 messages purged
-                2 being attempted right now: it holds when that has ended, unless a host has taken the mail
-                1 changed meanwhile and were left alone; the same command again takes them
+                of these 2 are attempted right now: it takes effect when that has ended, unless a host has taken the mail
+                1 recipient left alone, having changed meanwhile; the same command again takes them
                 gopherpost queue restore brings them back until 13:00:00 (in 1h)
             "#]],
         );

@@ -5,11 +5,18 @@ mod check;
 mod repair;
 
 use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
 
 use crate::mail::QueueId;
 
-use super::{Store, VerifyError, read};
+use super::engine::Trees;
+use super::{ReadError, Store, VerifyError, read};
 use check::{Check, Findings};
+
+/// How often a step is tried, and the pause between.
+const TRIES: usize = 20;
+const TRY_AGAIN: Duration = Duration::from_millis(500);
 
 /// Where [`Store::verify`] goes on.
 #[derive(Clone, Debug)]
@@ -120,14 +127,13 @@ impl Store {
             destination_of: self.0.routing.destination_of(),
         };
         let VerifyFrom { part, key } = from;
-        let step = move |trees: &super::engine::Trees| check.step(trees, part, key);
         let Findings {
             found,
             messages,
             mut bytes,
             bodies,
             next,
-        } = read::on_reader(&self.0.engine, step).await?;
+        } = self.check_step(check, part, key).await?;
         let mut damaged = Vec::new();
         let mut findings = found;
         for message in bodies {
@@ -154,6 +160,27 @@ impl Store {
             bytes,
             next,
         })
+    }
+
+    /// If the database can't be read, that may be mended meanwhile, see `log_check`.
+    async fn check_step(
+        &self,
+        check: Check,
+        part: Part,
+        key: Vec<u8>,
+    ) -> Result<Findings, ReadError> {
+        let check = Arc::new(check);
+        let mut tries = 1..TRIES;
+        loop {
+            let (check, key) = (check.clone(), key.clone());
+            let step = move |trees: &Trees| check.step(trees, part, key);
+            match read::on_reader(&self.0.engine, step).await {
+                Err(ReadError::Failed(_)) if tries.next().is_some() => {
+                    tokio::time::sleep(TRY_AGAIN).await;
+                }
+                done => return done,
+            }
+        }
     }
 }
 
