@@ -236,7 +236,10 @@ async fn a_certificate_is_in_use_at_once_and_a_bad_one_is_not() {
     let world = World::setup().with_tls().await;
     let shown = async || {
         let mut client = world.client().session().await;
-        client.starttls(world.ca().client(), "gp.test").await;
+        client
+            .starttls(world.ca().client(), "gp.test")
+            .await
+            .unwrap();
         client.certificates()[0].clone()
     };
     let first = shown().await;
