@@ -7,6 +7,7 @@ mod explain;
 mod fairness;
 mod house;
 mod interop;
+mod log_formats;
 mod random_remotes;
 mod schema;
 mod start_up;

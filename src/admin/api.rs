@@ -10,6 +10,7 @@ use utoipa::{IntoParams, ToSchema};
 /// Which recipients. Each field that is set must match; a list, separated by commas, matches if one of
 /// its parts does. In queries and in JSON alike.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema, IntoParams)]
+#[into_params(parameter_in = Query)]
 #[serde(default, deny_unknown_fields)]
 pub struct Filter {
     /// Queue ids.
@@ -127,6 +128,7 @@ pub struct HistoryEntry {
 
 /// Whose history. At least one must be given, and all that are must match.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema, IntoParams)]
+#[into_params(parameter_in = Query)]
 #[serde(default, deny_unknown_fields)]
 pub struct HistoryQuery {
     /// Queue id.
@@ -336,7 +338,7 @@ pub struct ExportedEnvelope {
 #[expect(missing_docs, reason = "the names say it")]
 pub struct ExportedRecipient {
     pub to: String,
-    /// As in lists; what is over is not imported.
+    /// As in lists, but what only SMTP_MODE holds is `queued` or `deferred`; what is over is not imported.
     pub state: String,
     /// As in NOTIFY, such as `SUCCESS,FAILURE`.
     pub notify: Option<String>,

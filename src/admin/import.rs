@@ -62,8 +62,8 @@ struct Incoming {
 
 impl Admin {
     /// Takes a message with the recipients that were not over yet, and makes it durable. It keeps its
-    /// time of arrival, and so what is left of its lifetime; of its attempts nothing is kept. What was
-    /// held by anybody is held by the operator; all else is due at once, or does what `SMTP_MODE` says.
+    /// time of arrival, and so what is left of its lifetime; of its attempts nothing is kept. What an
+    /// operator held stays held; all else is due at once, or does what `SMTP_MODE` says.
     ///
     /// # Errors
     /// The envelope or the octets are not fit for mail, or the store can't take it.

@@ -88,6 +88,26 @@ fn what_was_held_stays_held_and_the_mode_decides_about_the_rest() {
 }
 
 #[test]
+fn what_only_a_mode_held_is_exported_as_what_it_would_be_without() {
+    let by = HeldBy::Mode;
+    let new = super::super::samples::recipient("a@b.test", RecipientState::Held { by });
+    let tried = Recipient {
+        attempts: 1,
+        ..new.clone()
+    };
+    let envelope = exported(&Loaded {
+        message: super::super::samples::message(NOW, ""),
+        recipients: vec![new, tried],
+    });
+    let states: Vec<&str> = envelope
+        .recipients
+        .iter()
+        .map(|rcpt| &*rcpt.state)
+        .collect();
+    assert_eq!(states, ["queued", "deferred"]);
+}
+
+#[test]
 fn a_future_arrival_is_now() {
     assert_eq!(arrival("2999-01-01T00:00:00Z", NOW).unwrap(), NOW);
 }

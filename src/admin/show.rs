@@ -3,7 +3,7 @@
 use bytes::Bytes;
 use futures_util::stream::{self, BoxStream, StreamExt as _};
 
-use crate::mail::{Message, Notify, QueueId, Recipient, Ret};
+use crate::mail::{HeldBy, Message, Notify, QueueId, Recipient, RecipientState, Ret, StateName};
 use crate::observe::wall_clock;
 use crate::smtp::orcpt;
 use crate::store::{BodyReader, Loaded, Store};
@@ -143,9 +143,18 @@ pub(super) fn exported(loaded: &Loaded) -> ExportedEnvelope {
 fn exported_recipient(rcpt: &Recipient) -> ExportedRecipient {
     ExportedRecipient {
         to: rcpt.address.to_string(),
-        state: rcpt.state.name().as_str().to_owned(),
+        state: exported_state(rcpt).as_str().to_owned(),
         notify: rcpt.dsn.notify.map(notify_words),
         orcpt: rcpt.dsn.original.as_ref().map(orcpt::write),
+    }
+}
+
+/// What only a mode holds is held by no relay in another mode.
+fn exported_state(rcpt: &Recipient) -> StateName {
+    match rcpt.state {
+        RecipientState::Held { by: HeldBy::Mode } if rcpt.attempts > 0 => StateName::Deferred,
+        RecipientState::Held { by: HeldBy::Mode } => StateName::Queued,
+        state => state.name(),
     }
 }
 

@@ -642,6 +642,7 @@ mod tests {
         let examined = examine(&Sources::of(given));
         let paths = [
             "SMTP_CONTROL_SOCKET",
+            "SMTP_ENV_FILE",
             "SMTP_QUEUE_PATH",
             "SMTP_TLS_CA_FILE",
             "SMTP_TLS_CERT",

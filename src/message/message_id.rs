@@ -80,7 +80,7 @@ mod tests {
         check(" <a@b", Some("<a@b"));
         check(
             " <\u{fc}@b\u{202e}\u{7}\u{85}.test>",
-            Some("\u{fc}@b___.test"),
+            Some("\u{fc}@b__.test"),
         );
         check(" <a b@c>", Some("ab@c"));
         for nothing in ["", " ", "\r\n", "<>", "< >"] {

@@ -30,9 +30,8 @@ fn text(line: &Line<'_>, into: &mut String) -> fmt::Result {
         match value {
             Value::Absent => {}
             Value::Text(text) => write!(into, " {name}={text:?}")?,
-            Value::Shown(_) | Value::Number(_) | Value::Flag(_) => {
-                write!(into, " {name}={}", Shown(value))?;
-            }
+            Value::Number(_) | Value::Flag(_) => write!(into, " {name}={value}")?,
+            Value::Shown(_) => pair(name, value, into)?,
         }
     }
     Ok(())
@@ -92,7 +91,7 @@ impl fmt::Display for LowerLevel {
     }
 }
 
-/// A pair of logfmt, quoted if a reader could misunderstand it.
+/// A pair as logfmt has it, quoted if a reader could misunderstand it.
 pub(super) fn pair(name: &str, value: &impl fmt::Display, into: &mut String) -> fmt::Result {
     write!(into, " {name}=")?;
     let start = into.len();
@@ -184,7 +183,7 @@ mod tests {
         check(
             LogFormat::Text,
             &fields,
-            r#"  INFO two words event="e" a=1 b=x\u{a}y="\u{2028}\u{85}\ \u{202e}{ü c="x\ny=\"\u{2028}\u{85}\\ \u{202e}{ü" d="" n=7 f=true"#,
+            r#"  INFO two words event="e" a=1 b="x\ny=\"\u{2028}\u{85}\\ \u{202e}{ü" c="x\ny=\"\u{2028}\u{85}\\ \u{202e}{ü" d="" n=7 f=true"#,
         );
     }
 

@@ -380,6 +380,40 @@ fn a_suspension_that_is_lifted_is_over_at_once() {
 }
 
 #[test]
+fn other_settings_hold_for_who_waits_and_for_who_is_remembered() {
+    let settings = |variables: &[(&str, &str)]| {
+        let sources = Sources::of(variables.iter().copied());
+        Settings::of(&Config::load(&sources).expect("taken").config)
+    };
+    let mut lines = lines_of_proven(SMALL);
+    for id in 0..4 {
+        add(&mut lines, item(1, 0, id, 0));
+    }
+    let running = claims(&mut lines, 0);
+    assert_eq!(running.len(), 3);
+    let more = settings(&[("SMTP_DESTINATION_CONCURRENCY", "4")]);
+    lines.change(&more, UnixMillis(0));
+    assert_eq!(claims(&mut lines, 0).len(), 1);
+    // Fewer than are under way: nobody is stopped, nobody follows.
+    let fewer = [
+        ("SMTP_DESTINATION_CONCURRENCY", "1"),
+        ("SMTP_DESTINATION_RATE", "*=1/9s"),
+    ];
+    lines.change(&settings(&fewer), UnixMillis(0));
+    add(&mut lines, item(1, 0, 9, 0));
+    finish(&mut lines, &running[0], Ending::Done, 0);
+    assert!(claims(&mut lines, 0).is_empty());
+    // Another one, that nothing waits for: its rate holds, and what is spent stays spent.
+    add(&mut lines, item(2, 0, 10, 0));
+    let claim = claims(&mut lines, 0).remove(0);
+    finish(&mut lines, &claim, Ending::Done, 0);
+    lines.change(&settings(&fewer), UnixMillis(0));
+    add(&mut lines, item(2, 0, 11, 0));
+    assert!(claims(&mut lines, 8_999).is_empty());
+    assert_eq!(claims(&mut lines, 9_000).len(), 1);
+}
+
+#[test]
 fn a_rate_is_kept_over_the_end_of_the_line() {
     // W-19.06
     let rates = [("SMTP_DESTINATION_RATE", "d1.test=2/s")];

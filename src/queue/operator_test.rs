@@ -367,14 +367,21 @@ async fn what_is_purged_while_its_attempt_is_broken_off_is_never_attempted_again
     world.stop().await;
 }
 
+/// That of a run to be made again, or a new one.
+#[expect(
+    clippy::disallowed_methods,
+    reason = "a seed is for whoever runs the test"
+)]
+fn seed() -> u64 {
+    let given = std::env::var("TEST_SEED").ok();
+    given.map_or_else(rand::random, |seed| seed.parse().expect("a number"))
+}
+
 /// Random orders into running attempts: each recipient is taken once, and never asked about twice at one
 /// time (see `Remotes::deliver`).
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn whatever_is_ordered_everybody_is_delivered_once() {
-    let seed: u64 = match std::env::var("GOPHERPOST_SEED") {
-        Ok(seed) => seed.parse().expect("a number"),
-        Err(_) => rand::random(),
-    };
+    let seed = seed();
     let mut rng = rand::rngs::StdRng::seed_from_u64(seed);
     let mut world = World::new();
     world.config.queue.retry_base = Duration::from_millis(20);

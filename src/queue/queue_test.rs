@@ -9,7 +9,9 @@ use tokio::task::JoinHandle;
 
 use super::*;
 use crate::config::Sources;
-use crate::mail::{QueueId, Reason, RecipientState, Reply, ReplyCode, ReversePath, StateName};
+use crate::mail::{
+    AddressDomain, QueueId, Reason, RecipientState, Reply, ReplyCode, ReversePath, StateName,
+};
 use crate::smtp::server::Named;
 use crate::store::{NewMessage, StoreOptions};
 
@@ -54,6 +56,7 @@ struct Remotes {
 #[derive(Clone, Debug)]
 struct Seen {
     message: Message,
+    destination: Destination,
     to: Vec<String>,
     at: UnixMillis,
 }
@@ -119,6 +122,7 @@ impl Deliver for Remotes {
             .collect();
         self.seen.lock().unwrap().push(Seen {
             message: assignment.message.clone(),
+            destination: assignment.destination.clone(),
             to: to.clone(),
             at: wall_clock(),
         });
@@ -312,6 +316,8 @@ impl World {
 
 #[path = "operator_test.rs"]
 mod operator;
+#[path = "reroute_test.rs"]
+mod reroute;
 #[path = "suspended_test.rs"]
 mod suspended;
 

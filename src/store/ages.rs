@@ -79,15 +79,13 @@ impl Ages {
     fn in_line(&mut self, trees: &Trees, from: Vec<u8>) -> Result<Option<Vec<u8>>, ReadError> {
         let mut line = DestinationAges::default();
         let mut name: Box<str> = "".into();
-        let mut examined = 0;
         let mut next = None;
-        for key in trees.due.range(from..).keys() {
+        for (examined, key) in trees.due.range(from..).keys().enumerate() {
             let key = key.map_err(read::failed)?;
             if examined >= STEP {
                 next = Some(key.to_vec());
                 break;
             }
-            examined += 1;
             let Some((destination, id)) = key::parse_due_line(&key) else {
                 continue; // no key of ours; the next start after a crash takes it out
             };

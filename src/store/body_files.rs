@@ -128,6 +128,22 @@ impl BodyFiles {
         Ok(names)
     }
 
+    /// The files of one message, as names: one at most, unless a move of it was cut off. Blocks.
+    pub(super) fn of_message(&self, id: QueueId) -> io::Result<Vec<String>> {
+        let (day, start) = (day_of(id), id.to_string());
+        let entries = match std::fs::read_dir(self.root.join(&day)) {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Vec::new()),
+            entries => entries?,
+        };
+        let mut names = Vec::new();
+        for entry in entries {
+            let file = entry?.file_name();
+            let file = file.to_str().filter(|file| file.starts_with(&start));
+            names.extend(file.map(|file| format!("{day}/{file}")));
+        }
+        Ok(names)
+    }
+
     /// Removes a file; that it is gone already is fine. Blocks.
     pub(super) fn remove(&self, name: &str) -> io::Result<()> {
         match std::fs::remove_file(self.path(name)) {

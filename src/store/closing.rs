@@ -121,9 +121,7 @@ impl Group {
     ) -> Result<(), sled::Error> {
         for id in std::mem::take(&mut self.closings.touched) {
             let ended = self.ended(trees, id)?;
-            if let Some(place) = self.place_of_tombstone(trees, id)? {
-                self.leave(id, &place);
-            }
+            self.leave_tombstone(trees, id)?;
             if let Some(ended) = ended {
                 self.close(id, &ended, now);
             }
@@ -228,6 +226,18 @@ impl Group {
         self.bodies.remove(&key);
         self.gone.insert(id);
         Ok(file)
+    }
+
+    /// Takes away the place of a message of which somebody was purged, if it has one.
+    pub(super) fn leave_tombstone(
+        &mut self,
+        trees: &Trees,
+        id: QueueId,
+    ) -> Result<(), sled::Error> {
+        if let Some(place) = self.place_of_tombstone(trees, id)? {
+            self.leave(id, &place);
+        }
+        Ok(())
     }
 
     fn close(&mut self, id: QueueId, ended: &Ended, at: UnixMillis) {

@@ -24,10 +24,13 @@ use super::counters::Counters;
 use super::engine::{Engine, Trees};
 use super::group::{Changed, Group, Prepared};
 use super::health::Health;
+use super::mend::{Mend, Mended};
 use super::news::NewsBoard;
 use super::reroute::Routing;
 use super::suspension::Kept;
-use super::{CommitError, RecipientChange, Suspension, clean_stop, disk_error_of_sled};
+use super::{
+    CommitError, RecipientChange, Suspension, clean_stop, disk_error_of_sled, log_check, open,
+};
 
 /// Pause between attempts to open the database again.
 const REOPEN_PAUSE: Duration = Duration::from_millis(500);
@@ -53,6 +56,10 @@ pub(super) enum Work {
     Suspend(Destination, Suspension, Done<()>),
     /// Lift a suspension; whether there was one.
     Resume(Destination, Done<bool>),
+    /// Take out something damaged.
+    Mend(Box<Mend>, Done<Mended>),
+    /// See whether the database must be opened anew.
+    LookAgain,
     Close(Done<()>),
 }
 
@@ -70,7 +77,7 @@ impl Work {
             Work::MoveToFiles(moves, _) => (moves.len(), 0),
             Work::MoveLines(moves, _) => (moves.len(), 0),
             Work::KeepSuspensions(kept, _) => (kept.len(), 0),
-            Work::Suspend(..) | Work::Resume(..) => (1, 0),
+            Work::Suspend(..) | Work::Resume(..) | Work::Mend(..) | Work::LookAgain => (1, 0),
             Work::Close(_) => (COMMIT_GROUP_MAX, 0), // nothing comes behind it
         }
     }
@@ -108,6 +115,8 @@ impl Gathered {
             | Work::KeepSuspensions(..)
             | Work::Suspend(..)
             | Work::Resume(..)
+            | Work::Mend(..)
+            | Work::LookAgain
             | Work::Close(_) => {}
         }
         self.work.push(work);
@@ -121,6 +130,7 @@ enum Pending {
     Removed(Done<Removed>, Removed),
     Moved(Done<usize>, usize),
     Resumed(Done<bool>, bool),
+    Mended(Done<Mended>, Mended),
 }
 
 impl Pending {
@@ -135,6 +145,7 @@ impl Pending {
             Pending::Removed(done, removed) => say(done, removed, error),
             Pending::Moved(done, count) => say(done, count, error),
             Pending::Resumed(done, was) => say(done, was, error),
+            Pending::Mended(done, mended) => say(done, mended, error),
         }
     }
 }
@@ -232,7 +243,12 @@ impl Committer {
                 let began = Instant::now();
                 match trouble {
                     None => self.make_durable(&trees, &group).map(|()| began.elapsed()),
-                    Some(error) => Err(disk_error_of_sled(&error)),
+                    Some(error) => {
+                        if matches!(error, sled::Error::Corruption { .. }) {
+                            self.engine.suspect();
+                        }
+                        Err(disk_error_of_sled(&error))
+                    }
                 }
             });
         match result {
@@ -244,11 +260,16 @@ impl Committer {
                     .chain(group.files_moved)
                     .for_each(FileGuard::keep);
                 self.counters.apply(&group.delta);
+                // First those who wait for the answer, so that they tell of the acceptance before the
+                // dispatcher comes to tell of an attempt.
+                pending.into_iter().for_each(|one| one.tell(None));
                 self.news.post(std::mem::take(&mut group.news));
                 self.news
                     .post_suspensions(std::mem::take(&mut group.ordered));
-                pending.into_iter().for_each(|one| one.tell(None));
                 self.events.emit(QueueEvent::Committed { messages, took });
+                if self.engine.is_suspect() {
+                    self.reopen(&[]);
+                }
             }
             Err(error) => {
                 self.health.failed(&error);
@@ -334,6 +355,13 @@ impl Committer {
                 let was = group.resume(trees, destination)?;
                 pending.push(Pending::Resumed(done, was));
             }
+            Work::Mend(mend, done) => {
+                self.counters.doubt();
+                let mended = group.mend(trees, *mend, &self.routing.destination_of())?;
+                group.settle_closings(trees, wall_clock())?;
+                pending.push(Pending::Mended(done, mended));
+            }
+            Work::LookAgain => {}
             Work::Close(_) => {
                 unreachable!("nothing is gathered behind a close, and run takes it off")
             }
@@ -368,7 +396,11 @@ impl Committer {
                 std::process::abort(); // crashing is our recovery path
             }
             std::thread::sleep(REOPEN_PAUSE);
-            if self.engine.reopen().is_ok() && self.take_out(unconfirmed).is_ok() {
+            let Ok(mended) = self.engine.reopen() else {
+                continue;
+            };
+            log_check::tell(&mended, self.engine.path(), &self.events);
+            if self.take_out(unconfirmed).is_ok() {
                 break;
             }
         }
@@ -403,16 +435,25 @@ impl Committer {
             .engine
             .trees()
             .map_err(|error| CommitError::Failed(error.to_string()))?;
-        let tally = self.counters.tally();
-        let done = clean_stop::write(
-            &trees,
-            &tally,
-            &self.routing.map().fingerprint(),
-            wall_clock(),
-        );
+        let done = match self.counters.tally() {
+            Some(tally) => clean_stop::write(
+                &trees,
+                &tally,
+                &self.routing.map().fingerprint(),
+                wall_clock(),
+            ),
+            None => trees.db.flush().map(drop),
+        };
         drop(trees);
-        self.engine.close();
-        done.map_err(|error| disk_error_of_sled(&error))
+        let closed = self.engine.close();
+        done.map_err(|error| disk_error_of_sled(&error))?;
+        if closed && let Err(error) = open::mark_closed(self.engine.path()) {
+            self.events.emit(ProcessEvent::Warning {
+                what: &format!("the next start will look through the whole database: {error}"),
+                todo: "",
+            });
+        }
+        Ok(())
     }
 }
 

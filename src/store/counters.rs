@@ -1,5 +1,6 @@
 //! How much is in the queue, and how old: kept as it changes, never counted while running.
 
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use crate::mail::{StateName, UnixMillis};
@@ -98,12 +99,18 @@ fn signed(size: u64) -> i64 {
 }
 
 /// A [`Tally`] that the committer writes and everybody reads.
-#[derive(Default)]
-pub(super) struct Counters(Mutex<Tally>);
+pub(super) struct Counters {
+    tally: Mutex<Tally>,
+    /// Damage was taken out, and nobody knows what it had been counted as.
+    doubtful: AtomicBool,
+}
 
 impl Counters {
     pub(super) fn new(tally: Tally) -> Counters {
-        Counters(Mutex::new(tally))
+        Counters {
+            tally: Mutex::new(tally),
+            doubtful: AtomicBool::new(false),
+        }
     }
 
     pub(super) fn apply(&self, delta: &Delta) {
@@ -118,12 +125,18 @@ impl Counters {
         self.lock().arrivals.oldest(state)
     }
 
-    /// A copy of everything.
-    pub(super) fn tally(&self) -> Tally {
-        self.lock().clone()
+    /// From now on the numbers may be a little wrong: the next start is to count anew.
+    pub(super) fn doubt(&self) {
+        self.doubtful.store(true, Ordering::Relaxed);
+    }
+
+    /// A copy of everything, for the next start; `None`: it has to count.
+    pub(super) fn tally(&self) -> Option<Tally> {
+        let known = !self.doubtful.load(Ordering::Relaxed);
+        known.then(|| self.lock().clone())
     }
 
     fn lock(&self) -> MutexGuard<'_, Tally> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+        self.tally.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }

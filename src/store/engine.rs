@@ -3,13 +3,15 @@
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, PoisonError, RwLock};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, OnceLock, PoisonError, RwLock};
 use std::time::{Duration, Instant};
 
 use super::ReadError;
+use super::log_check::{self, Mended, Scope};
 
 /// Fixed for ever in a database. Values of at most 1/128 of it never become blob files.
-const SEGMENT_BYTES: usize = 8 * 1024 * 1024;
+pub(super) const SEGMENT_BYTES: usize = 8 * 1024 * 1024;
 /// Not a hard bound: about 50 MiB more for each million records.
 const CACHE_BYTES: u64 = 32 * 1024 * 1024;
 /// How long readers may keep a database that must be reopened.
@@ -76,6 +78,31 @@ impl Trees {
         }
     }
 
+    /// Opens or creates the database after a look at its log, see [`log_check`]; if that was not the whole
+    /// log and the database does not open, after a look at all of it. Also what was mended. Blocks.
+    pub(super) fn open_checked(
+        path: &Path,
+        scope: Scope,
+    ) -> Result<(Trees, Vec<Mended>), SledTrouble> {
+        let check = |scope| {
+            let failed = |error: std::io::Error| SledTrouble::Failed(error.to_string());
+            log_check::check(path, scope).map_err(failed)
+        };
+        let mut mended = check(scope)?;
+        let trees = match Trees::open(path) {
+            Err(SledTrouble::Failed(error)) if scope != Scope::All => {
+                let more = check(Scope::All)?;
+                if more.is_empty() {
+                    return Err(SledTrouble::Failed(error));
+                }
+                mended.extend(more);
+                Trees::open(path)?
+            }
+            opened => opened?,
+        };
+        Ok((trees, mended))
+    }
+
     /// Each of them.
     pub(super) fn all(&self) -> [&sled::Tree; 9] {
         [
@@ -129,6 +156,12 @@ fn locked(error: &sled::Error) -> bool {
 pub(super) struct Engine {
     path: PathBuf,
     trees: RwLock<Option<Arc<Trees>>>,
+    /// A page could not be read: the log is to be looked through when it is next opened.
+    suspect: AtomicBool,
+    /// That did not help once, so it is not tried again.
+    hopeless: AtomicBool,
+    /// Wakes the one who can open it anew.
+    wake: OnceLock<Box<dyn Fn() + Send + Sync>>,
 }
 
 impl Engine {
@@ -136,7 +169,36 @@ impl Engine {
         Engine {
             path,
             trees: RwLock::new(Some(Arc::new(trees))),
+            suspect: AtomicBool::new(false),
+            hopeless: AtomicBool::new(false),
+            wake: OnceLock::new(),
         }
+    }
+
+    /// The directory of the database.
+    pub(super) fn path(&self) -> &Path {
+        &self.path
+    }
+
+    /// What is called when a page can't be read, once at most.
+    pub(super) fn on_suspicion(&self, wake: impl Fn() + Send + Sync + 'static) {
+        let _ = self.wake.set(Box::new(wake)); // there is one committer
+    }
+
+    /// A page could not be read.
+    pub(super) fn suspect(&self) {
+        let fresh = !self.suspect.swap(true, Ordering::Relaxed);
+        if fresh
+            && self.is_suspect()
+            && let Some(wake) = self.wake.get()
+        {
+            wake();
+        }
+    }
+
+    /// Whether it should be closed and opened anew, since that may help.
+    pub(super) fn is_suspect(&self) -> bool {
+        self.suspect.load(Ordering::Relaxed) && !self.hopeless.load(Ordering::Relaxed)
     }
 
     /// The open database, for one short piece of work: keep no clone.
@@ -171,10 +233,18 @@ impl Engine {
         }
     }
 
-    /// Opens it again after [`Engine::close`].
-    pub(super) fn reopen(&self) -> Result<(), SledTrouble> {
-        let trees = Trees::open(&self.path)?;
+    /// Opens it again after [`Engine::close`]. Also what was mended.
+    pub(super) fn reopen(&self) -> Result<Vec<Mended>, SledTrouble> {
+        let suspect = self.suspect.swap(false, Ordering::Relaxed);
+        let scope = match suspect {
+            true => Scope::All,
+            false => Scope::Unread,
+        };
+        let (trees, mended) = Trees::open_checked(&self.path, scope)?;
+        if suspect && mended.is_empty() {
+            self.hopeless.store(true, Ordering::Relaxed);
+        }
         *self.trees.write().unwrap_or_else(PoisonError::into_inner) = Some(Arc::new(trees));
-        Ok(())
+        Ok(mended)
     }
 }

@@ -131,15 +131,32 @@ pub(super) fn due_item(
     })
 }
 
+/// Whether a place in line is that of a recipient who is there.
+pub(super) fn should_stand_at(
+    trees: &Trees,
+    place: &[u8],
+    destination_of: &dyn Fn(&AddressDomain) -> Destination,
+) -> Result<bool, sled::Error> {
+    let Some(item) = key::parse_due(place) else {
+        return Ok(false);
+    };
+    let rcpt_key = key::recipient(item.id, item.no);
+    let Some(sealed) = trees.recipients.get(rcpt_key)? else {
+        return Ok(false);
+    };
+    let rcpt = record::open_recipient(&rcpt_key, item.no, &sealed).ok();
+    Ok(rcpt.and_then(|rcpt| due_item(item.id, &rcpt, destination_of)) == Some(item))
+}
+
 /// Changes that will share one flush.
 #[derive(Default)]
 pub(super) struct Group {
     pub(super) messages: Batch,
     pub(super) bodies: Batch,
     pub(super) recipients: Batch,
-    due: Batch,
+    pub(super) due: Batch,
     pub(super) closing: Batch,
-    destinations: Batch,
+    pub(super) destinations: Batch,
     pub(super) history: Batch,
     pub(super) tombstones: Batch,
     /// Recipients as this group leaves them.

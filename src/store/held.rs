@@ -4,7 +4,7 @@
 use crate::mail::{HeldBy, QueueId, Recipient, RecipientState, UnixMillis};
 
 use super::engine::Trees;
-use super::{ReadError, RecipientChange, key, record};
+use super::{ReadError, RecipientChange, key, read, record};
 
 /// Recipients that are looked at for one page.
 const EXAMINED_MAX: usize = 10_000;
@@ -35,7 +35,7 @@ pub(super) fn page(
     let from = from.map_or(Vec::new(), |id| id.to_bytes().to_vec());
     let (mut changes, mut last) = (Vec::new(), None);
     for (examined, entry) in trees.recipients.range(from..).enumerate() {
-        let (key, sealed) = entry.map_err(|error| ReadError::Failed(error.to_string()))?;
+        let (key, sealed) = entry.map_err(read::failed)?;
         let Some((id, no)) = key::parse_recipient(&key) else {
             continue; // no key of ours: the next start after a crash takes it out
         };

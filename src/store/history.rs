@@ -50,21 +50,19 @@ impl Store {
 fn of_message(trees: &Trees, id: QueueId) -> Result<Vec<(RecipientNo, HistoryRecord)>, ReadError> {
     let mut whole = Vec::new();
     for rcpt in read::recipients(trees, id)? {
-        let its_own = whole.len();
+        let mut its_own = Vec::new();
         for entry in trees.history.scan_prefix(key::recipient(id, rcpt.no)) {
             let (key, sealed) = entry.map_err(read::failed)?;
-            whole.extend(record::open_history(&key, &sealed).map(|event| (rcpt.no, event)));
+            its_own.extend(record::open_history(&key, &sealed));
         }
         if let (Some(at), Some(answer)) = (rcpt.last_attempt, rcpt.last_answer) {
             let attempt = rcpt.attempts;
             let event = HistoryEvent::Attempt { attempt, answer };
-            // What operators did since stands behind it.
-            let since = whole[its_own..].iter().rev().take_while(|(_, event)| {
-                matches!(event.event, HistoryEvent::Operator(_)) && event.at > at
-            });
-            let place = whole.len() - since.count();
-            whole.insert(place, (rcpt.no, HistoryRecord { at, event }));
+            its_own.push(HistoryRecord { at, event });
         }
+        // An answer is written only when the next one comes, behind what operators did meanwhile.
+        its_own.sort_by_key(|event| event.at);
+        whole.extend(its_own.into_iter().map(|event| (rcpt.no, event)));
     }
     Ok(whole)
 }

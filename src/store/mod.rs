@@ -22,18 +22,23 @@ mod held;
 mod history;
 mod intake;
 mod key;
+mod log_check;
+mod mend;
 #[path = "../../migrations/mod.rs"]
 mod migrations;
 mod news;
 mod note;
 mod open;
+mod quarantine;
 mod read;
 mod record;
 mod recovery;
 mod reroute;
 mod retained;
 mod scan;
+mod single_error;
 mod sizes;
+mod sled_frame;
 mod suspension;
 mod verify;
 
@@ -75,6 +80,7 @@ use group::Prepared;
 use health::Health;
 use news::NewsBoard;
 use open::QueueDirectory;
+use quarantine::Quarantine;
 use recovery::Recovery;
 use reroute::{Misplaced, Routing};
 use retained::Written;
@@ -113,6 +119,7 @@ struct Inner {
     events: Events,
     /// How far [`Store::move_over_to_files`] has come in the order of closing times.
     moved: Mutex<Vec<u8>>,
+    quarantine: Quarantine,
     /// Locked as long as this lives.
     directory: QueueDirectory,
 }
@@ -245,13 +252,15 @@ impl Store {
             error,
         };
         let files = Arc::new(BodyFiles::open(directory.bodies()).map_err(fail)?);
-        let trees = directory.open_database(&events)?;
+        let (trees, damaged) = directory.open_database(&events)?;
+        let quarantine = Quarantine::new(directory.quarantine());
         let recovery = Recovery {
             trees: &trees,
             files: &files,
-            quarantine: &directory.quarantine(),
+            quarantine: &quarantine,
             destination_of: &*destination_of,
             routing_fingerprint: &routing_fingerprint,
+            damaged,
             now,
             events: &events,
         };
@@ -268,6 +277,13 @@ impl Store {
         let health = Arc::new(Health::new(path.clone(), min_free_space));
         let routing = Arc::new(Routing::new(destination_of, routing_fingerprint));
         let (work, to_do) = mpsc::channel(COMMIT_QUEUE_MAX);
+        let work_again = work.downgrade();
+        engine.on_suspicion(move || {
+            // if there is no room, the committer has other work and looks behind that
+            if let Some(work) = work_again.upgrade() {
+                let _ = work.try_send(Work::LookAgain);
+            }
+        });
         let committer = Committer {
             engine: engine.clone(),
             files: files.clone(),
@@ -291,6 +307,7 @@ impl Store {
             routing,
             events,
             moved,
+            quarantine,
             directory,
         })))
     }
@@ -709,6 +726,10 @@ fn disk_error_of_sled(error: &sled::Error) -> CommitError {
     }
 }
 
+#[cfg(test)]
+mod flip_test;
+#[cfg(test)]
+mod history_test;
 #[cfg(test)]
 mod model_test;
 #[cfg(test)]

@@ -12,6 +12,7 @@ use crate::observe::{Events, ProcessEvent, QueueEvent};
 
 use super::body_files::private_directory;
 use super::engine::{SledTrouble, Trees};
+use super::log_check::{self, Mended, Scope};
 use super::migrations;
 
 /// Above this size a start looks whether the database is mostly empty.
@@ -125,8 +126,9 @@ impl QueueDirectory {
         self.path.join("quarantine")
     }
 
-    /// Opens the database, shows that its flush is real, and brings it to today's schema.
-    pub(super) fn open_database(&self, events: &Events) -> Result<Trees, OpenError> {
+    /// Opens the database, shows that its flush is real, and brings it to today's schema. Also whether
+    /// damage was found in it.
+    pub(super) fn open_database(&self, events: &Events) -> Result<(Trees, bool), OpenError> {
         let path = self.database();
         let fail = |error| OpenError::Directory {
             path: path.clone(),
@@ -135,14 +137,26 @@ impl QueueDirectory {
         // What a copy left that was cut off; the database itself is whole.
         remove_directory(&self.copy()).map_err(fail)?;
         private_directory(&path).map_err(fail)?;
-        let mut trees = self.open_trees()?;
+        let scope = match take_closed_mark(&path).map_err(fail)? {
+            true => Scope::Closed,
+            false => Scope::All,
+        };
+        let opened = self.open_trees(scope).inspect_err(|error| {
+            // What is left untouched stays as it was left.
+            if matches!(error, OpenError::NewerSchema { .. }) && scope == Scope::Closed {
+                let _ = mark_closed(&path); // without it the next start only takes longer
+            }
+        });
+        let (mut trees, mended) = opened?;
+        log_check::tell(&mended, &path, events);
         self.migrate(&trees, events)?;
         if let Some(copied) = self.compact(&trees, events) {
             drop(trees);
             trees = copied
                 .and_then(|()| self.swap_in_copy())
                 .map_err(fail)
-                .and_then(|()| self.open_trees())?;
+                .and_then(|()| self.open_trees(Scope::Unread))?
+                .0;
         }
         self.make_names_durable().map_err(fail)?;
         if Trees::has_blobs(&path) {
@@ -151,13 +165,14 @@ impl QueueDirectory {
                 todo: "report this: no value should be that large",
             });
         }
-        Ok(trees)
+        Ok((trees, !mended.is_empty()))
     }
 
     /// Opens the database, writes nothing if its schema is newer, and shows that its flush is real.
-    fn open_trees(&self) -> Result<Trees, OpenError> {
+    fn open_trees(&self, scope: Scope) -> Result<(Trees, Vec<Mended>), OpenError> {
         let before = super::durable_flush::flush_count();
-        let trees = Trees::open(&self.database()).map_err(|trouble| match trouble {
+        let opened = Trees::open_checked(&self.database(), scope);
+        let (trees, mended) = opened.map_err(|trouble| match trouble {
             SledTrouble::Locked => OpenError::InUse {
                 path: self.path.clone(),
             },
@@ -173,7 +188,7 @@ impl QueueDirectory {
                 path: self.path.clone(),
             });
         }
-        Ok(trees)
+        Ok((trees, mended))
     }
 
     fn schema(&self, trees: &Trees) -> Result<u32, OpenError> {
@@ -337,6 +352,31 @@ impl QueueDirectory {
             error: error.to_string(),
         }
     }
+}
+
+/// Says beside the database that it was closed in order: all that stands in its log is whole, and a
+/// start need not look through what sled itself does not read. Durable. Blocks.
+pub(super) fn mark_closed(database: &Path) -> io::Result<()> {
+    File::create(closed_mark(database))?.sync_all()?;
+    sync_parent(database)
+}
+
+/// Whether that was said; from now on it is no more.
+fn take_closed_mark(database: &Path) -> io::Result<bool> {
+    match std::fs::remove_file(closed_mark(database)) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(false),
+        Err(error) => Err(error),
+        Ok(()) => sync_parent(database).map(|()| true),
+    }
+}
+
+fn closed_mark(database: &Path) -> PathBuf {
+    database.with_file_name("closed")
+}
+
+fn sync_parent(database: &Path) -> io::Result<()> {
+    let parent = database.parent().unwrap_or(database);
+    File::open(parent)?.sync_all()
 }
 
 /// Whether the content is at most so many bytes, found out without a look at more of it.

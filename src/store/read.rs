@@ -1,6 +1,7 @@
 //! Reading: on threads that may wait, since everything in sled may. What is damaged is told and put
 //! aside as a copy; it is never handed out.
 
+use std::cell::Cell;
 use std::fs::File;
 use std::io::Read as _;
 use std::sync::Arc;
@@ -22,9 +23,26 @@ pub(super) async fn on_reader<T: Send + 'static>(
     engine: &Arc<Engine>,
     read: impl FnOnce(&Trees) -> Result<T, ReadError> + Send + 'static,
 ) -> Result<T, ReadError> {
-    let engine = engine.clone();
-    let done = tokio::task::spawn_blocking(move || read(&*engine.trees()?)).await;
-    done.unwrap_or_else(|_| Err(ReadError::Failed("the reader ended".into())))
+    let theirs = engine.clone();
+    let reader = tokio::task::spawn_blocking(move || {
+        CORRUPT.set(false);
+        let done = theirs.trees().and_then(|trees| read(&trees));
+        if CORRUPT.get() {
+            theirs.suspect();
+        }
+        done
+    });
+    reader.await.unwrap_or_else(|error| {
+        if error.is_panic() {
+            engine.suspect(); // on some damage sled panics
+        }
+        Err(ReadError::Failed("the reader ended".into()))
+    })
+}
+
+thread_local! {
+    /// Whether what this thread reads is damaged such that sled itself can't read it.
+    static CORRUPT: Cell<bool> = const { Cell::new(false) };
 }
 
 pub(super) fn destinations(trees: &Trees) -> Result<Vec<(Destination, UnixMillis)>, ReadError> {
@@ -129,10 +147,8 @@ pub(super) fn load_waiting(trees: &Trees, id: QueueId) -> Result<Option<Loaded>,
 
 /// With all recipients that are in line; `None` if none is.
 fn waiting_of(trees: &Trees, stored: StoredMessage) -> Result<Option<Loaded>, ReadError> {
-    let mut recipients = Vec::new();
-    for no in 0..stored.recipients {
-        recipients.extend(in_line(trees, stored.message.id, RecipientNo(no))?);
-    }
+    let mut recipients = self::recipients(trees, stored.message.id)?;
+    recipients.retain(|rcpt| rcpt.state.due().is_some());
     Ok((!recipients.is_empty()).then_some(Loaded {
         message: stored.message,
         recipients,
@@ -170,7 +186,9 @@ pub(super) fn recipients(trees: &Trees, id: QueueId) -> Result<Vec<Recipient>, R
     Ok(found)
 }
 
+/// Why sled could not read; by a thread of [`on_reader`].
 pub(super) fn failed(error: sled::Error) -> ReadError {
+    CORRUPT.set(matches!(error, sled::Error::Corruption { .. }) || CORRUPT.get());
     ReadError::Failed(error.to_string())
 }
 
@@ -230,6 +248,12 @@ impl BodyReader {
                     .len();
                 (Source::File(Some(file)), len)
             }
+            Place::PutAside(Some(name)) => {
+                return Err(lost(&format!(
+                    "it was damaged, and is now quarantine/{name}"
+                )));
+            }
+            Place::PutAside(None) => return Err(lost("missing")),
         };
         if len != want.len {
             return Err(lost("wrong length"));

@@ -3,21 +3,20 @@
 //! where they differ, orphans go, damage is put aside and told. After a clean stop none of this is
 //! needed, unless mail now goes another way. What a mode held is released later, see `held`.
 
-use std::path::Path;
-
 use sled::IVec;
 
 use crate::mail::{AddressDomain, Destination, QueueId, UnixMillis};
 use crate::observe::{Events, ProcessEvent, QueueEvent};
 
-use super::body_files::{BodyFiles, private_directory};
+use super::body_files::BodyFiles;
 use super::clean_stop;
 use super::closing::Ended;
 use super::counters::{Delta, Tally};
 use super::engine::Trees;
 use super::fingerprint::Fingerprint;
-use super::group::{Group, due_item};
+use super::group::{Group, due_item, should_stand_at};
 use super::key;
+use super::quarantine::{Quarantine, body_name, record_name};
 use super::record::{self, Place, StoredMessage};
 use super::reroute::Map;
 
@@ -30,9 +29,11 @@ const PLACES_BATCH: usize = 100_000;
 pub(super) struct Recovery<'a> {
     pub trees: &'a Trees,
     pub files: &'a BodyFiles,
-    pub quarantine: &'a Path,
+    pub quarantine: &'a Quarantine,
     pub destination_of: &'a dyn Fn(&AddressDomain) -> Destination,
     pub routing_fingerprint: &'a str,
+    /// Whether the database was damaged, so that everything is to be looked at.
+    pub damaged: bool,
     pub now: UnixMillis,
     pub events: &'a Events,
 }
@@ -51,7 +52,8 @@ struct Found {
 impl Recovery<'_> {
     /// Puts the store in order and says how much is in it. Blocks.
     pub(super) fn run(&self) -> Result<Tally, sled::Error> {
-        if let Some(tally) = clean_stop::take(self.trees, self.routing_fingerprint)? {
+        let clean = clean_stop::take(self.trees, self.routing_fingerprint)?;
+        if let Some(tally) = clean.filter(|_| !self.damaged) {
             return Ok(tally);
         }
         let mut found = Found::default();
@@ -99,18 +101,52 @@ impl Recovery<'_> {
                 Ok(stored) => self.message(&stored, its_own, &closing, found)?,
                 Err(why) => {
                     found.damaged += 1;
-                    let stays =
-                        !self.put_aside(&self.trees.messages, "messages", &key, &sealed, why)?;
+                    let name = record_name("messages", &key);
+                    let messages = &self.trees.messages;
+                    let stays = !self.put_aside(messages, &name, &key, &sealed, why)?;
                     its_own.try_for_each(|recipient| match stays {
                         true => recipient.map(drop),
-                        false => self.orphaned_recipient(&recipient?.0, found),
+                        false => self.put_aside_with_message(&recipient?),
                     })?;
+                    if !stays {
+                        self.put_body_aside(&key)?;
+                    }
                 }
             }
         }
         while let Some((orphan, _)) = next {
             self.orphaned_recipient(&orphan, found)?;
             next = recipients.next().transpose()?;
+        }
+        Ok(())
+    }
+
+    /// What belongs to a message whose record is damaged.
+    fn put_aside_with_message(&self, (key, sealed): &(IVec, IVec)) -> Result<(), sled::Error> {
+        let name = record_name("recipients", key);
+        let why = "the record of its message is damaged";
+        let recipients = &self.trees.recipients;
+        self.put_aside(recipients, &name, key, sealed, why)
+            .map(drop)
+    }
+
+    /// The octets of a message whose record is damaged.
+    fn put_body_aside(&self, key: &[u8]) -> Result<(), sled::Error> {
+        let Some(id) = key::parse_message(key) else {
+            return Ok(());
+        };
+        let (name, why) = (body_name(id), "the record of its message is damaged");
+        if let Some(octets) = self.trees.bodies.get(key)? {
+            self.put_aside(&self.trees.bodies, &name, key, &octets, why)?;
+        }
+        // The file itself goes with the orphans.
+        for file in self.files.of_message(id).unwrap_or_default() {
+            let kept = self.quarantine.keep_file(&name, &self.files.path(&file));
+            if let Err(error) = kept {
+                self.alarm(&format!(
+                    "{file}: {why}, and it can't be put aside: {error}"
+                ));
+            }
         }
         Ok(())
     }
@@ -138,7 +174,7 @@ impl Recovery<'_> {
             let Some(rcpt) = rcpt else {
                 self.put_aside(
                     &self.trees.recipients,
-                    "recipients",
+                    &record_name("recipients", &key),
                     &key,
                     &sealed,
                     "record damaged",
@@ -160,10 +196,19 @@ impl Recovery<'_> {
                 stored.recipients
             ));
             found.damaged += 1;
+            // Told once is enough.
+            let stored = StoredMessage {
+                recipients: count,
+                ..stored.clone()
+            };
+            let sealed = record::seal_message(&stored);
+            self.trees.messages.insert(id.to_bytes(), sealed)?;
         }
-        if ended.is_none() && !self.body_is_there(stored)? {
+        if ended.is_none()
+            && let Some(what) = self.wrong_with_body(stored)?
+        {
             self.alarm(&format!(
-                "{id}: its body is missing; its recipients will be reported as failed"
+                "{id}: its body is {what}; its recipients will be reported as failed"
             ));
             found.damaged += 1;
         }
@@ -226,17 +271,27 @@ impl Recovery<'_> {
         Ok(())
     }
 
-    fn body_is_there(&self, stored: &StoredMessage) -> Result<bool, sled::Error> {
+    /// The content of files is looked at only when they are sent, or verified.
+    fn wrong_with_body(&self, stored: &StoredMessage) -> Result<Option<&'static str>, sled::Error> {
+        let want = stored.message.body;
         let len = match &stored.place {
             Place::Inline => {
                 let octets = self.trees.bodies.get(stored.message.id.to_bytes())?;
+                let whole = |octets: &IVec| crc32fast::hash(octets) == want.crc32;
+                if octets.as_ref().is_some_and(|octets| !whole(octets)) {
+                    return Ok(Some("damaged"));
+                }
                 octets.map(|octets| octets.len() as u64)
             }
             Place::File(name) => std::fs::metadata(self.files.path(name))
                 .ok()
                 .map(|file| file.len()),
+            Place::PutAside(_) => return Ok(None), // known
         };
-        Ok(len == Some(stored.message.body.len))
+        Ok(match len {
+            None => Some("missing"),
+            Some(len) => (len != want.len).then_some("damaged"),
+        })
     }
 
     /// Messages that are over, sorted: one look at the tree instead of one for each message.
@@ -289,7 +344,7 @@ impl Recovery<'_> {
         let mut wrong: Vec<IVec> = Vec::new();
         for key in self.trees.due.iter().keys() {
             let key = key?;
-            if !self.rightly_in_line(&key)? {
+            if !should_stand_at(self.trees, &key, self.destination_of)? {
                 wrong.push(key);
             }
             if wrong.len() >= BATCH {
@@ -305,18 +360,6 @@ impl Recovery<'_> {
         let mut batch = sled::Batch::default();
         keys.drain(..).for_each(|key| batch.remove(key));
         self.trees.due.apply_batch(batch)
-    }
-
-    fn rightly_in_line(&self, key: &[u8]) -> Result<bool, sled::Error> {
-        let Some(item) = key::parse_due(key) else {
-            return Ok(false);
-        };
-        let rcpt_key = key::recipient(item.id, item.no);
-        let Some(sealed) = self.trees.recipients.get(rcpt_key)? else {
-            return Ok(false);
-        };
-        let rcpt = record::open_recipient(&rcpt_key, item.no, &sealed).ok();
-        Ok(rcpt.and_then(|rcpt| due_item(item.id, &rcpt, self.destination_of)) == Some(item))
     }
 
     /// Body files that no message names: of sessions that a crash cut off.
@@ -347,25 +390,26 @@ impl Recovery<'_> {
     fn put_aside(
         &self,
         tree: &sled::Tree,
-        name: &str,
+        file: &str,
         key: &[u8],
         value: &[u8],
         why: &str,
     ) -> Result<bool, sled::Error> {
-        let hex: String = key.iter().map(|byte| format!("{byte:02x}")).collect();
-        let file = self.quarantine.join(format!("{name}-{hex}"));
-        let kept = private_directory(self.quarantine).and_then(|()| std::fs::write(&file, value));
-        if kept.is_err() {
-            self.alarm(&format!(
-                "{name} {hex}: {why}, and it could not be put aside; it stays where it is"
-            ));
-            return Ok(false);
+        match self.quarantine.keep(file, value) {
+            Ok(path) => {
+                self.events.emit(QueueEvent::Quarantined {
+                    id: key.first_chunk().map(|id| QueueId::from_bytes(*id)),
+                    what: &format!("{}: {why}", path.display()),
+                });
+                tree.remove(key).map(|_| true)
+            }
+            Err(error) => {
+                self.alarm(&format!(
+                    "{file}: {why}, and it could not be put aside, so it stays where it is: {error}"
+                ));
+                Ok(false)
+            }
         }
-        self.events.emit(QueueEvent::Quarantined {
-            id: None,
-            what: &format!("{}: {why}", file.display()),
-        });
-        tree.remove(key).map(|_| true)
     }
 
     fn alarm(&self, what: &str) {

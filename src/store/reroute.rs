@@ -258,7 +258,10 @@ impl Group {
 
 #[cfg(test)]
 mod tests {
-    use super::super::tests::{NOW, Place, accept_as, destination, recipient};
+    use super::super::committer::Work;
+    use super::super::tests::{
+        NOW, Place, accept_as, by_route, destination, new_message, recipient,
+    };
     use super::super::{RecipientChange, Store};
     use super::*;
     use crate::mail::{RecipientState, UnixMillis};
@@ -369,6 +372,39 @@ mod tests {
         let a = destination("a.test");
         assert_eq!(line(&store, &a).await, [(ids[0], 0, 0), (ids[1], 0, 0)]);
         assert!(line(&store, &relay()).await.is_empty());
+    }
+
+    #[tokio::test]
+    async fn what_was_made_ready_before_stands_in_the_new_line() {
+        let place = Place::new();
+        let store = place.open();
+        let new = new_message(&store, 1, vec![recipient(0, "x@a.test")], b"x").await;
+        let id = new.message.id;
+        let ready = Box::new(store.prepare(new));
+        assert!(store.reroute(to_relay(), "relay".into()).await.unwrap());
+        store.move_lines(None, 9).await.unwrap();
+        let accepted = store.ask(|done| Work::Accept(ready, done)).await;
+        accepted.unwrap();
+        assert_eq!(line(&store, &relay()).await, [(id, 0, 0)]);
+        assert!(line(&store, &destination("a.test")).await.is_empty());
+    }
+
+    #[tokio::test]
+    async fn a_stop_before_the_end_is_not_taken_for_one_behind_it() {
+        let place = Place::new();
+        let store = place.open();
+        let ids = [
+            accepted(&store, 1, "x@a.test").await,
+            accepted(&store, 2, "x@a.test").await,
+        ];
+        place.route.set(99);
+        let map = by_route(99);
+        assert!(store.reroute(map, "99".into()).await.unwrap());
+        store.move_lines(None, 1).await.unwrap();
+        store.close().await.unwrap();
+        let store = place.crash(store);
+        assert_eq!(line(&store, &relay()).await, ids.map(|id| (id, 0, 0)));
+        assert!(line(&store, &destination("a.test")).await.is_empty());
     }
 
     #[tokio::test]

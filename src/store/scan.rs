@@ -72,7 +72,7 @@ fn oldest_first(
     let mut full = 0;
     let mut recipients = trees.recipients.range(from.clone()..).peekable();
     for entry in trees.messages.range(from..) {
-        let (key, sealed) = entry.map_err(failed)?;
+        let (key, sealed) = entry.map_err(read::failed)?;
         let Some(id) = key::parse_message(&key) else {
             continue; // no key of ours: the next start after a crash puts it aside
         };
@@ -93,7 +93,7 @@ fn oldest_first(
             Ok((rcpt, _)) => rcpt.starts_with(&key),
             Err(_) => true,
         }) {
-            let (rcpt_key, sealed) = entry.map_err(failed)?;
+            let (rcpt_key, sealed) = entry.map_err(read::failed)?;
             page.examined += 1;
             let (Some(stored), Some((_, no))) = (&stored, key::parse_recipient(&rcpt_key)) else {
                 continue;
@@ -135,7 +135,7 @@ fn latest_first(
     let mut page = ScanPage::default();
     let mut full = 0;
     for entry in messages.rev() {
-        let (key, sealed) = entry.map_err(failed)?;
+        let (key, sealed) = entry.map_err(read::failed)?;
         let Some(id) = key::parse_message(&key) else {
             continue; // no key of ours
         };
@@ -160,8 +160,4 @@ fn latest_first(
         }
     }
     Ok(page)
-}
-
-fn failed(error: sled::Error) -> ReadError {
-    ReadError::Failed(error.to_string())
 }

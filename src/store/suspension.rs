@@ -4,7 +4,7 @@
 use crate::mail::{Answer, Destination, UnixMillis};
 
 use super::engine::Trees;
-use super::{ReadError, record};
+use super::{ReadError, read, record};
 
 /// That a destination is suspended, and why.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -58,7 +58,7 @@ pub(super) type Kept = (Destination, Option<Suspension>);
 pub(super) fn all(trees: &Trees) -> Result<Vec<(Destination, Suspension)>, ReadError> {
     let mut found = Vec::new();
     for entry in &trees.destinations {
-        let (key, sealed) = entry.map_err(|error| ReadError::Failed(error.to_string()))?;
+        let (key, sealed) = entry.map_err(read::failed)?;
         if let Ok(name) = std::str::from_utf8(&key)
             && let Ok(suspension) = record::open_suspension(&key, &sealed)
         {
@@ -75,6 +75,6 @@ pub(super) fn one(
 ) -> Result<Option<Suspension>, ReadError> {
     let key = destination.as_str().as_bytes();
     let sealed = trees.destinations.get(key);
-    let sealed = sealed.map_err(|error| ReadError::Failed(error.to_string()))?;
+    let sealed = sealed.map_err(read::failed)?;
     Ok(sealed.and_then(|sealed| record::open_suspension(key, &sealed).ok()))
 }

@@ -301,6 +301,10 @@ async fn a_retry_is_attempted_at_once_and_what_is_held_never_before_its_release(
     assert_eq!(attempts(&remote), 2);
 
     assert_eq!(order(&world, "release", &id).await["changed"], 1);
+    world
+        .history(&id)
+        .shows(["deferred", "deferred", "delivered"])
+        .await;
     remote.received_exactly(1).await;
     let path = format!("/api/v1/queue/{}", id.0);
     let shown = world.relay().control().get(&path).await.expect(200).json();

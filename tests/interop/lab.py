@@ -235,10 +235,11 @@ class Load:
 
 class Remote:
     """A remote host that takes everything and counts names. `down` makes it refuse every connection
-    with 421."""
+    with 421; `refuses` has the replies to recipients that it does not take."""
 
     def __init__(self):
         self.seen, self.lock, self.down, self.transactions = {}, threading.Lock(), False, 0
+        self.refuses = {}
         remote = self
 
         class Session(socketserver.StreamRequestHandler):
@@ -260,10 +261,17 @@ class Remote:
             wfile.write(b"421 4.3.2 down\r\n")
             return
         wfile.write(b"220 remote.test ESMTP\r\n")
+        refused = False  # the one recipient of a transaction
         for line in rfile:
             verb = line[:4].upper()
             if verb == b"EHLO":
                 wfile.write(b"250-remote.test\r\n250-PIPELINING\r\n250-8BITMIME\r\n250 SIZE 0\r\n")
+            elif verb == b"RCPT" and line[9:].split(b">")[0] in self.refuses:
+                refused = True
+                wfile.write(self.refuses[line[9:].split(b">")[0]])
+            elif verb == b"DATA" and refused:
+                wfile.write(b"554 5.5.1 no valid recipients\r\n")
+                refused = False
             elif verb == b"DATA":
                 wfile.write(b"354 go\r\n")
                 name = None

@@ -124,7 +124,7 @@ pub use self::dkim::{ED25519_PEM, RSA_PEM};
 pub use self::dns::{Dns, Query, RData, RecordType, Transport, Trouble, Wrong};
 pub use self::fields::{Field, Fields};
 pub use self::history::History;
-pub use self::http::HttpAnswer;
+pub use self::http::{HttpAnswer, Live};
 pub use self::log::{Line, Log};
 pub use self::mail::{Mail, mail};
 pub use self::message::{Message, Trace, same_octets};

@@ -18,7 +18,7 @@ use tokio::task::JoinHandle;
 
 use super::control::Control;
 use super::deadline::{Here, deadline, within};
-use super::http::{self, HttpAnswer};
+use super::http::{self, HttpAnswer, Live};
 use super::log::{Line, Log};
 use super::ran::Ran;
 use super::running::Running;
@@ -27,7 +27,7 @@ use super::timeline::Timeline;
 use super::world::put_file;
 
 /// Pause between two looks whether the relay answers already.
-const READY_POLL: Duration = Duration::from_millis(10);
+pub(super) const READY_POLL: Duration = Duration::from_millis(10);
 
 /// Names another build to test instead of Cargo's, such as a release build: its absolute path.
 const BINARY_VARIABLE: &str = "TEST_BINARY";
@@ -323,8 +323,55 @@ impl Relay {
     /// GET from the health server.
     #[track_caller]
     pub fn http_get(&self, path: &str) -> impl Future<Output = HttpAnswer> {
+        self.http_request("GET", path, "")
+    }
+
+    /// Any request without a body to the health server; `fields` are whole header lines.
+    #[track_caller]
+    pub fn http_request(
+        &self,
+        method: &str,
+        path: &str,
+        fields: &str,
+    ) -> impl Future<Output = HttpAnswer> {
+        let request =
+            format!("{method} {path} HTTP/1.1\r\nHost: relay\r\nConnection: close\r\n{fields}\r\n");
+        self.http_octets(request)
+    }
+
+    /// Octets to the health server; reads until it closes.
+    #[track_caller]
+    pub fn http_octets(&self, octets: impl Into<Vec<u8>>) -> impl Future<Output = HttpAnswer> {
+        let (here, octets) = (Location::caller(), octets.into());
         let address = self.variable("SMTP_HEALTH_ADDR");
-        http::get(Location::caller(), &self.timeline, address, path)
+        async move { http::exchange(here, &self.timeline, address, &octets).await }
+    }
+
+    /// Begins a request that never comes to its end, an octet now and then; what the server said when
+    /// it had enough of that.
+    #[track_caller]
+    pub fn http_trickle(&self) -> impl Future<Output = String> {
+        let here = Location::caller();
+        let address = self.variable("SMTP_HEALTH_ADDR");
+        async move { http::trickle(here, address).await }
+    }
+
+    /// GET of an answer that goes on for ever; `fields` are whole header lines.
+    #[track_caller]
+    pub fn http_live(&self, path: &str, fields: &str) -> impl Future<Output = Live> {
+        self.live(Location::caller(), path, fields, None)
+    }
+
+    /// The same, and the system holds only about so many octets until they are read.
+    #[track_caller]
+    pub fn http_live_slow(&self, path: &str, window: u32) -> impl Future<Output = Live> {
+        self.live(Location::caller(), path, "", Some(window))
+    }
+
+    async fn live(&self, here: Here, path: &str, fields: &str, window: Option<u32>) -> Live {
+        let address = self.variable("SMTP_HEALTH_ADDR");
+        let request = format!("GET {path} HTTP/1.0\r\nHost: relay\r\n{fields}\r\n"); // not in chunks
+        http::live(here, &self.timeline, address, &request, window).await
     }
 
     /// A client of the control socket.

@@ -201,7 +201,7 @@ async fn finish(sent: &Mail, client: &mut Client) {
 
 #[tokio::test]
 async fn with_the_disk_nearly_full_mail_is_put_off_until_there_is_space() {
-    // W-5.19
+    // W-5.19, W-24.01
     let disk = TempDir::new_in(quiet_file_system()).expect("a temporary directory");
     let threshold = free_octets(disk.path()) - 8 * MIB;
     let spool = disk.path().join("spool").display().to_string();
@@ -223,10 +223,12 @@ async fn with_the_disk_nearly_full_mail_is_put_off_until_there_is_space() {
         .await
         .expect("503 5.5.1");
     client.in_sync().await;
+    assert_eq!(world.relay().http_get("/healthz").await.status, 503);
 
     std::fs::remove_file(path).expect("our own file");
     drop(ballast);
     mail_gets(&mut client, "250 2.1.0", "452 4.3.1", || {}).await;
+    assert_eq!(world.relay().http_get("/healthz").await.status, 200);
     client.cmd("RSET").await.expect(250);
     client.send(to_dest("a@gp.test")).await.accepted();
     mx.received_exactly(1).await;

@@ -140,6 +140,45 @@ async fn a_bad_configuration_changes_nothing_and_every_problem_is_told() {
 }
 
 #[tokio::test]
+async fn the_command_tells_what_has_changed_or_what_is_wrong() {
+    // W-23.09
+    let world = world_with(&[("SMTP_BANNER", "first")]).await;
+    let relay = world.relay();
+    relay.set_in_file("SMTP_BANNER", "second");
+    relay.set_in_file("SMTP_MODE", "hold");
+    let output = relay.run(["reload", "--json"]).await;
+    assert!(output.status.success(), "{output:?}");
+    let told: serde_json::Value = serde_json::from_slice(&output.stdout).expect("JSON");
+    let want = serde_json::json!({
+        "changed": ["SMTP_BANNER"], "needs_restart": ["SMTP_MODE"], "files": []
+    });
+    assert_eq!(told, want);
+    assert_eq!(greeting(&world).await, "gp.test second");
+    relay.set_in_file("SMTP_DKIM_KEYS", "gp.test:s1:/nowhere/key.pem");
+    let output = relay.run(["reload"]).await;
+    assert_eq!(output.status.code(), Some(1), "{output:?}");
+    let told = String::from_utf8(output.stderr).expect("text");
+    assert!(
+        told.contains("SMTP_DKIM_KEYS=gp.test:s1:/nowhere"),
+        "{told}"
+    );
+}
+
+#[tokio::test]
+async fn another_file_may_be_named_instead() {
+    let world = World::setup().without_relay().await;
+    let relay = world.relay();
+    let file = relay.directory().join("gopherpost.env");
+    std::fs::write(&file, "SMTP_BANNER=first\n").expect("a file");
+    relay.set("SMTP_ENV_FILE", &file.display().to_string());
+    relay.start().await;
+    assert_eq!(greeting(&world).await, "gp.test first");
+    std::fs::write(&file, "SMTP_BANNER=second\n").expect("a file");
+    relay.reloads().await;
+    assert_eq!(greeting(&world).await, "gp.test second");
+}
+
+#[tokio::test]
 async fn what_needs_a_restart_is_told_and_stays_as_it_was() {
     let world = world_with(&[("SMTP_BANNER", "first")]).await;
     let relay = world.relay();
@@ -197,7 +236,10 @@ async fn a_certificate_is_in_use_at_once_and_a_bad_one_is_not() {
     let world = World::setup().with_tls().await;
     let shown = async || {
         let mut client = world.client().session().await;
-        client.starttls(world.ca().client(), "gp.test").await;
+        client
+            .starttls(world.ca().client(), "gp.test")
+            .await
+            .unwrap();
         client.certificates()[0].clone()
     };
     let first = shown().await;

@@ -12,7 +12,15 @@ use super::caller::Caller;
 use super::request::Json;
 
 /// Attempts them now.
-#[utoipa::path(post, path = "/api/v1/queue/retry", request_body = Order, responses((status = 200, description = "How far it is; then what it did", body = OrderLine, content_type = "application/x-ndjson"), (status = "default", description = "Refused", body = Complaint)))]
+#[utoipa::path(
+    post,
+    path = "/api/v1/queue/retry",
+    request_body = Order,
+    responses(
+        (status = 200, description = "How far it is; then what it did", body = OrderLine, content_type = "application/x-ndjson"),
+        (status = "default", description = "Refused", body = Complaint),
+    ),
+)]
 pub(super) async fn retry(
     State(admin): State<Admin>,
     Caller(by): Caller,
@@ -22,7 +30,15 @@ pub(super) async fn retry(
 }
 
 /// Attempts them no more until they are released.
-#[utoipa::path(post, path = "/api/v1/queue/hold", request_body = Order, responses((status = 200, description = "How far it is; then what it did", body = OrderLine, content_type = "application/x-ndjson"), (status = "default", description = "Refused", body = Complaint)))]
+#[utoipa::path(
+    post,
+    path = "/api/v1/queue/hold",
+    request_body = Order,
+    responses(
+        (status = 200, description = "How far it is; then what it did", body = OrderLine, content_type = "application/x-ndjson"),
+        (status = "default", description = "Refused", body = Complaint),
+    ),
+)]
 pub(super) async fn hold(
     State(admin): State<Admin>,
     Caller(by): Caller,
@@ -32,7 +48,15 @@ pub(super) async fn hold(
 }
 
 /// Puts what is held in line.
-#[utoipa::path(post, path = "/api/v1/queue/release", request_body = Order, responses((status = 200, description = "How far it is; then what it did", body = OrderLine, content_type = "application/x-ndjson"), (status = "default", description = "Refused", body = Complaint)))]
+#[utoipa::path(
+    post,
+    path = "/api/v1/queue/release",
+    request_body = Order,
+    responses(
+        (status = 200, description = "How far it is; then what it did", body = OrderLine, content_type = "application/x-ndjson"),
+        (status = "default", description = "Refused", body = Complaint),
+    ),
+)]
 pub(super) async fn release(
     State(admin): State<Admin>,
     Caller(by): Caller,
@@ -42,7 +66,15 @@ pub(super) async fn release(
 }
 
 /// Takes them out, to be brought back for a while.
-#[utoipa::path(post, path = "/api/v1/queue/purge", request_body = Order, responses((status = 200, description = "How far it is; then what it did", body = OrderLine, content_type = "application/x-ndjson"), (status = "default", description = "Refused", body = Complaint)))]
+#[utoipa::path(
+    post,
+    path = "/api/v1/queue/purge",
+    request_body = Order,
+    responses(
+        (status = 200, description = "How far it is; then what it did", body = OrderLine, content_type = "application/x-ndjson"),
+        (status = "default", description = "Refused", body = Complaint),
+    ),
+)]
 pub(super) async fn purge(
     State(admin): State<Admin>,
     Caller(by): Caller,
@@ -52,7 +84,15 @@ pub(super) async fn purge(
 }
 
 /// Brings back what was purged.
-#[utoipa::path(post, path = "/api/v1/queue/restore", request_body = Order, responses((status = 200, description = "How far it is; then what it did", body = OrderLine, content_type = "application/x-ndjson"), (status = "default", description = "Refused", body = Complaint)))]
+#[utoipa::path(
+    post,
+    path = "/api/v1/queue/restore",
+    request_body = Order,
+    responses(
+        (status = 200, description = "How far it is; then what it did", body = OrderLine, content_type = "application/x-ndjson"),
+        (status = "default", description = "Refused", body = Complaint),
+    ),
+)]
 pub(super) async fn restore(
     State(admin): State<Admin>,
     Caller(by): Caller,
@@ -62,7 +102,15 @@ pub(super) async fn restore(
 }
 
 /// Gives them up, and tells their senders.
-#[utoipa::path(post, path = "/api/v1/queue/bounce", request_body = Order, responses((status = 200, description = "How far it is; then what it did", body = OrderLine, content_type = "application/x-ndjson"), (status = "default", description = "Refused", body = Complaint)))]
+#[utoipa::path(
+    post,
+    path = "/api/v1/queue/bounce",
+    request_body = Order,
+    responses(
+        (status = 200, description = "How far it is; then what it did", body = OrderLine, content_type = "application/x-ndjson"),
+        (status = "default", description = "Refused", body = Complaint),
+    ),
+)]
 pub(super) async fn bounce(
     State(admin): State<Admin>,
     Caller(by): Caller,

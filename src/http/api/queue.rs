@@ -19,7 +19,15 @@ use super::caller::Caller;
 use super::request::{FirstLine, Id, Query};
 
 /// Recipients, the oldest message first.
-#[utoipa::path(get, path = "/api/v1/queue", params(Filter), responses((status = 200, description = "A line for each", body = QueueEntry, content_type = "application/x-ndjson"), (status = "default", description = "Refused", body = Complaint)))]
+#[utoipa::path(
+    get,
+    path = "/api/v1/queue",
+    params(Filter),
+    responses(
+        (status = 200, description = "A line for each", body = QueueEntry, content_type = "application/x-ndjson"),
+        (status = "default", description = "Refused", body = Complaint),
+    ),
+)]
 pub(super) async fn list(
     State(admin): State<Admin>,
     Query(filter): Query<Filter>,
@@ -28,7 +36,15 @@ pub(super) async fn list(
 }
 
 /// All about one message.
-#[utoipa::path(get, path = "/api/v1/queue/{id}", params(("id" = String, Path, description = "Queue id")), responses((status = 200, description = "All about it", body = ShownMessage), (status = "default", description = "Refused", body = Complaint)))]
+#[utoipa::path(
+    get,
+    path = "/api/v1/queue/{id}",
+    params(("id" = String, Path, description = "Queue id")),
+    responses(
+        (status = 200, description = "All about it", body = ShownMessage),
+        (status = "default", description = "Refused", body = Complaint),
+    ),
+)]
 pub(super) async fn show(
     State(admin): State<Admin>,
     Id(id): Id,
@@ -37,7 +53,15 @@ pub(super) async fn show(
 }
 
 /// A message's octets, as they go out.
-#[utoipa::path(get, path = "/api/v1/queue/{id}/message", params(("id" = String, Path, description = "Queue id")), responses((status = 200, description = "Its octets", body = [u8], content_type = "message/rfc822"), (status = "default", description = "Refused", body = Complaint)))]
+#[utoipa::path(
+    get,
+    path = "/api/v1/queue/{id}/message",
+    params(("id" = String, Path, description = "Queue id")),
+    responses(
+        (status = 200, description = "Its octets", body = String, content_type = "message/rfc822"),
+        (status = "default", description = "Refused", body = Complaint),
+    ),
+)]
 pub(super) async fn message(State(admin): State<Admin>, Id(id): Id) -> Result<Response, Refused> {
     let (size, octets) = admin.message(id).await?;
     let about = [
@@ -48,7 +72,15 @@ pub(super) async fn message(State(admin): State<Admin>, Id(id): Id) -> Result<Re
 }
 
 /// A message's envelope, to be exported beside its octets.
-#[utoipa::path(get, path = "/api/v1/queue/{id}/envelope", params(("id" = String, Path, description = "Queue id")), responses((status = 200, description = "Its envelope", body = ExportedEnvelope), (status = "default", description = "Refused", body = Complaint)))]
+#[utoipa::path(
+    get,
+    path = "/api/v1/queue/{id}/envelope",
+    params(("id" = String, Path, description = "Queue id")),
+    responses(
+        (status = 200, description = "Its envelope", body = ExportedEnvelope),
+        (status = "default", description = "Refused", body = Complaint),
+    ),
+)]
 pub(super) async fn envelope(
     State(admin): State<Admin>,
     Id(id): Id,
@@ -57,6 +89,7 @@ pub(super) async fn envelope(
 }
 
 #[derive(Default, Deserialize, IntoParams)]
+#[into_params(parameter_in = Query)]
 #[serde(default, deny_unknown_fields)]
 pub(super) struct StatsQuery {
     /// Destinations at most.
@@ -64,7 +97,15 @@ pub(super) struct StatsQuery {
 }
 
 /// How much there is, and how old.
-#[utoipa::path(get, path = "/api/v1/stats", params(StatsQuery), responses((status = 200, description = "Numbers", body = Stats), (status = "default", description = "Refused", body = Complaint)))]
+#[utoipa::path(
+    get,
+    path = "/api/v1/stats",
+    params(StatsQuery),
+    responses(
+        (status = 200, description = "Numbers", body = Stats),
+        (status = "default", description = "Refused", body = Complaint),
+    ),
+)]
 pub(super) async fn stats(
     State(admin): State<Admin>,
     Query(query): Query<StatsQuery>,
@@ -73,7 +114,15 @@ pub(super) async fn stats(
 }
 
 /// What became of recipients, the latest message first.
-#[utoipa::path(get, path = "/api/v1/history", params(HistoryQuery), responses((status = 200, description = "A line for each", body = HistoryEntry, content_type = "application/x-ndjson"), (status = "default", description = "Refused", body = Complaint)))]
+#[utoipa::path(
+    get,
+    path = "/api/v1/history",
+    params(HistoryQuery),
+    responses(
+        (status = 200, description = "A line for each", body = HistoryEntry, content_type = "application/x-ndjson"),
+        (status = "default", description = "Refused", body = Complaint),
+    ),
+)]
 pub(super) async fn history(
     State(admin): State<Admin>,
     Query(query): Query<HistoryQuery>,
@@ -82,7 +131,15 @@ pub(super) async fn history(
 }
 
 /// Takes a message that was exported.
-#[utoipa::path(post, path = "/api/v1/import", request_body(content = ExportedEnvelope, content_type = "application/octet-stream", description = "A line of JSON, the envelope; behind it the octets of the message"), responses((status = 200, description = "It is in the queue", body = Imported), (status = "default", description = "Refused", body = Complaint)))]
+#[utoipa::path(
+    post,
+    path = "/api/v1/import",
+    request_body(content = ExportedEnvelope, content_type = "application/octet-stream", description = "A line of JSON, the envelope; behind it the octets of the message"),
+    responses(
+        (status = 200, description = "It is in the queue", body = Imported),
+        (status = "default", description = "Refused", body = Complaint),
+    ),
+)]
 pub(super) async fn import(
     State(admin): State<Admin>,
     Caller(by): Caller,
@@ -94,6 +151,7 @@ pub(super) async fn import(
 }
 
 #[derive(Default, Deserialize, IntoParams)]
+#[into_params(parameter_in = Query)]
 #[serde(default, deny_unknown_fields)]
 pub(super) struct VerifyQuery {
     /// Put aside what is damaged.
@@ -101,7 +159,15 @@ pub(super) struct VerifyQuery {
 }
 
 /// Reads everything, and names what is damaged.
-#[utoipa::path(post, path = "/api/v1/verify", params(VerifyQuery), responses((status = 200, description = "What is found, as it is found", body = VerifyLine, content_type = "application/x-ndjson"), (status = "default", description = "Refused", body = Complaint)))]
+#[utoipa::path(
+    post,
+    path = "/api/v1/verify",
+    params(VerifyQuery),
+    responses(
+        (status = 200, description = "What is found, as it is found", body = VerifyLine, content_type = "application/x-ndjson"),
+        (status = "default", description = "Refused", body = Complaint),
+    ),
+)]
 pub(super) async fn verify(
     State(admin): State<Admin>,
     Query(query): Query<VerifyQuery>,

@@ -13,13 +13,28 @@ use super::caller::Caller;
 use super::request::{self, Query};
 
 /// Whether the audit stream has everything.
-#[utoipa::path(get, path = "/api/v1/audit", responses((status = 200, description = "As it is", body = AuditState), (status = "default", description = "Refused", body = Complaint)))]
+#[utoipa::path(
+    get,
+    path = "/api/v1/audit",
+    responses(
+        (status = 200, description = "As it is", body = AuditState),
+        (status = "default", description = "Refused", body = Complaint),
+    ),
+)]
 pub(super) async fn audit(State(admin): State<Admin>) -> Result<Json<AuditState>, Refused> {
     Ok(Json(admin.audit()?))
 }
 
 /// Switches that.
-#[utoipa::path(put, path = "/api/v1/audit", request_body = AuditState, responses((status = 200, description = "As it is now", body = AuditState), (status = "default", description = "Refused", body = Complaint)))]
+#[utoipa::path(
+    put,
+    path = "/api/v1/audit",
+    request_body = AuditState,
+    responses(
+        (status = 200, description = "As it is now", body = AuditState),
+        (status = "default", description = "Refused", body = Complaint),
+    ),
+)]
 pub(super) async fn set_audit(
     State(admin): State<Admin>,
     Caller(by): Caller,
@@ -29,7 +44,15 @@ pub(super) async fn set_audit(
 }
 
 /// Reads the configuration anew.
-#[utoipa::path(post, path = "/api/v1/reload", responses((status = 200, description = "It is in force", body = Reloaded), (status = 422, description = "All that is wrong; nothing has changed", body = Complaint), (status = "default", description = "Refused", body = Complaint)))]
+#[utoipa::path(
+    post,
+    path = "/api/v1/reload",
+    responses(
+        (status = 200, description = "It is in force", body = Reloaded),
+        (status = 422, description = "All that is wrong; nothing has changed", body = Complaint),
+        (status = "default", description = "Refused", body = Complaint),
+    ),
+)]
 pub(super) async fn reload(
     State(admin): State<Admin>,
     Caller(by): Caller,
@@ -38,6 +61,7 @@ pub(super) async fn reload(
 }
 
 #[derive(Deserialize, IntoParams)]
+#[into_params(parameter_in = Query)]
 #[serde(deny_unknown_fields)]
 pub(super) struct ExplainQuery {
     /// An address, a domain or a queue id.
@@ -45,7 +69,15 @@ pub(super) struct ExplainQuery {
 }
 
 /// Why mail is where it is, and where it would go.
-#[utoipa::path(get, path = "/api/v1/explain", params(ExplainQuery), responses((status = 200, description = "Why", body = Explanation), (status = "default", description = "Refused", body = Complaint)))]
+#[utoipa::path(
+    get,
+    path = "/api/v1/explain",
+    params(ExplainQuery),
+    responses(
+        (status = 200, description = "Why", body = Explanation),
+        (status = "default", description = "Refused", body = Complaint),
+    ),
+)]
 pub(super) async fn explain(
     State(admin): State<Admin>,
     Query(query): Query<ExplainQuery>,
@@ -54,7 +86,11 @@ pub(super) async fn explain(
 }
 
 /// This API, described as OpenAPI 3.1.
-#[utoipa::path(get, path = "/api/v1/openapi.json", responses((status = 200, description = "This description", body = Object)))]
+#[utoipa::path(
+    get,
+    path = "/api/v1/openapi.json",
+    responses((status = 200, description = "This description", body = Object)),
+)]
 pub(super) async fn description() -> Json<utoipa::openapi::OpenApi> {
     Json(super::openapi())
 }

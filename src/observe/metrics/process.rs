@@ -93,7 +93,7 @@ mod tests {
         let mut text = String::new();
         write(UnixMillis(1_700_000_000_007), &mut text);
         for name in [
-            "process_cpu_seconds_total 0.",
+            "process_cpu_seconds_total ",
             "process_resident_memory_bytes ",
             "process_virtual_memory_bytes ",
             "process_open_fds ",

@@ -43,6 +43,52 @@ fn every_series_is_there_from_the_start_and_none_is_added() {
     assert_eq!(rejects(&after), f64::from(u32::try_from(counted).unwrap()));
 }
 
+const PAGE: &str = include_str!("../../../docs/monitoring.md");
+
+#[test]
+fn the_page_has_every_series_with_its_meaning() {
+    let text = Metrics::new().text(&Gauges::default());
+    let mut kinds = BTreeMap::new();
+    for line in text.lines() {
+        if let Some((name, kind)) = line
+            .strip_prefix("# TYPE ")
+            .and_then(|rest| rest.split_once(' '))
+        {
+            kinds.insert(name, kind);
+        }
+    }
+    let mut rows = String::new();
+    for line in text.lines() {
+        let Some((name, help)) = line
+            .strip_prefix("# HELP ")
+            .and_then(|rest| rest.split_once(' '))
+        else {
+            continue;
+        };
+        rows.push_str(&format!("| `{name}` | {} | {help} |\n", kinds[name]));
+    }
+    assert!(PAGE.contains(&rows), "docs/monitoring.md lacks:\n{rows}");
+}
+
+#[test]
+fn the_page_has_every_reason_of_a_refusal() {
+    let text = Metrics::new().text(&Gauges::default());
+    let mut rows = String::new();
+    let labels = |series: &str| -> Option<(String, String)> {
+        let labels = series.strip_prefix("gopherpost_smtpd_rejects_total{code=\"")?;
+        let (code, rest) = labels.split_once("\",reason=\"")?;
+        Some((code.to_owned(), rest.strip_suffix("\"}")?.to_owned()))
+    };
+    let mut by_code: BTreeMap<String, Vec<String>> = BTreeMap::new();
+    for (code, reason) in values(&text).keys().filter_map(|series| labels(series)) {
+        by_code.entry(code).or_default().push(format!("`{reason}`"));
+    }
+    for (code, reasons) in by_code {
+        rows.push_str(&format!("| {code} | {} |\n", reasons.join(" ")));
+    }
+    assert!(PAGE.contains(&rows), "docs/monitoring.md lacks:\n{rows}");
+}
+
 #[test]
 fn gauges_are_as_the_sources_say() {
     let metrics = Metrics::new();

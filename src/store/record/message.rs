@@ -18,6 +18,8 @@ pub(in crate::store) enum Place {
     Inline,
     /// In this file below `bodies/`.
     File(String),
+    /// They were damaged, and what there was of them is in this file below `quarantine/`. Since version 3.
+    PutAside(Option<String>),
 }
 
 /// A message as the store knows it: the vocabulary's message and what only the store needs.
