@@ -139,7 +139,7 @@ pub(super) async fn carry_out(
             ..order.clone()
         };
         let mut answer = begin(action, &count, asker).await?;
-        let found = follow(action, &mut answer, |_| Ok(())).await?;
+        let found = follow(action, true, &mut answer, |_| Ok(())).await?;
         something(&found)?;
         if found.messages > 1 {
             confirm(action, &found).await?;
@@ -148,9 +148,11 @@ pub(super) async fn carry_out(
     let mut answer = begin(action, &order, asker).await?;
     let screen = Screen::of_output();
     let mut out = output();
-    let done = follow(action, &mut answer, |line| match asked.json {
-        true => screen.json_line(&mut out, line),
-        false => Ok(()),
+    let done = follow(action, order.dry_run, &mut answer, |line| {
+        match asked.json {
+            true => screen.json_line(&mut out, line),
+            false => Ok(()),
+        }
     })
     .await;
     out.flush()?; // the lines before a failure, too
@@ -177,6 +179,7 @@ async fn begin(action: Action, order: &Order, asker: &Asker) -> Result<Answer, C
 /// Shows how far it is, until it is done.
 async fn follow(
     action: Action,
+    dry_run: bool,
     answer: &mut Answer,
     mut line_came: impl FnMut(&str) -> io::Result<()>,
 ) -> Result<OrderResult, CommandError> {
@@ -187,7 +190,7 @@ async fn follow(
         let line = next_line(answer, &mut interrupted).await;
         let (line, meaning) = line.map_err(|error| {
             bar.clear();
-            stopped(&error, &last)
+            stopped(&error, dry_run, &last)
         })?;
         line_came(&line)?;
         match meaning {
@@ -203,7 +206,7 @@ async fn follow(
             }
             OrderLine::Done(result) => return Ok(result),
             OrderLine::Failed { error, progress } => {
-                return Err(stopped(&CommandError::Failed(error), &progress));
+                return Err(stopped(&CommandError::Failed(error), dry_run, &progress));
             }
         }
     }
@@ -220,15 +223,16 @@ async fn next_line(
     }
 }
 
-/// What is so when an order has not come to its end.
-fn stopped(why: &CommandError, progress: &OrderProgress) -> CommandError {
-    if progress.matched == 0 {
-        return CommandError::Failed(why.to_string());
-    }
-    CommandError::Failed(format!(
-        "{why}; {} changed so far and stay so, the same command again goes on",
-        of(progress.changed, "recipient"),
-    ))
+/// What is so when an order has not come to its end. More may have been changed than was told.
+fn stopped(why: &CommandError, dry_run: bool, told: &OrderProgress) -> CommandError {
+    CommandError::Failed(match (dry_run, told.changed) {
+        (true, _) => format!("{why}; nothing was changed"),
+        (false, 0) => format!("{why}; what was done stays so, the same command again goes on"),
+        (false, changed) => format!(
+            "{why}; at least {} changed and stay so, the same command again goes on",
+            of(changed, "recipient"),
+        ),
+    })
 }
 
 fn something(found: &OrderResult) -> Result<(), CommandError> {
@@ -411,13 +415,15 @@ mod tests {
             changed: 4,
         };
         let why = CommandError::Failed("interrupted".to_owned());
+        let told = |dry_run, progress: &OrderProgress| stopped(&why, dry_run, progress).to_string();
         assert_eq!(
-            stopped(&why, &progress).to_string(),
-            "interrupted; 4 recipients changed so far and stay so, the same command again goes on"
+            told(false, &progress),
+            "interrupted; at least 4 recipients changed and stay so, the same command again goes on"
         );
         assert_eq!(
-            stopped(&why, &OrderProgress::default()).to_string(),
-            "interrupted"
+            told(false, &OrderProgress::default()),
+            "interrupted; what was done stays so, the same command again goes on"
         );
+        assert_eq!(told(true, &progress), "interrupted; nothing was changed");
     }
 }

@@ -21,7 +21,8 @@ Examples:
 
 Exit status 1: something is damaged, or was until --repair put it aside.")]
 pub(in crate::cli) struct Verify {
-    /// Put what is damaged into quarantine/ in the queue's directory; the rest goes on
+    /// Put what is damaged into quarantine/ in the queue's directory; the rest goes on, and senders of
+    /// damaged texts are told
     #[arg(long)]
     repair: bool,
     /// Print JSON Lines
