@@ -260,12 +260,13 @@ impl Committer {
                     .chain(group.files_moved)
                     .for_each(FileGuard::keep);
                 self.counters.apply(&group.delta);
-                // First those who wait for the answer, so that they tell of the acceptance before the
-                // dispatcher comes to tell of an attempt.
-                pending.into_iter().for_each(|one| one.tell(None));
                 self.news.post(std::mem::take(&mut group.news));
                 self.news
                     .post_suspensions(std::mem::take(&mut group.ordered));
+                // First those who wait for the answer, so that they tell of the acceptance before the
+                // dispatcher comes to tell of an attempt.
+                pending.into_iter().for_each(|one| one.tell(None));
+                self.news.tell();
                 self.events.emit(QueueEvent::Committed { messages, took });
                 if self.engine.is_suspect() {
                     self.reopen(&[]);

@@ -7,8 +7,9 @@ use std::time::{Duration, Instant};
 
 use super::CommitError;
 
-/// A flush that runs longer than this makes new mail be refused for the time being.
-const FLUSH_SLOW: Duration = Duration::from_secs(10);
+/// A flush that runs longer than this makes new mail be refused for the time being, and health say so
+/// within 10 s.
+const FLUSH_SLOW: Duration = Duration::from_secs(8);
 
 pub(super) struct Health {
     path: PathBuf,

@@ -39,6 +39,7 @@ struct Waiting {
 }
 
 impl NewsBoard {
+    /// Posts what [`tell`](NewsBoard::tell) then makes known.
     pub(super) fn post(&self, items: Vec<DueItem>) {
         if items.is_empty() {
             return;
@@ -52,8 +53,6 @@ impl NewsBoard {
                 *earliest = item.due.min(*earliest);
             }
         }
-        drop(waiting);
-        self.notify.notify_one();
     }
 
     /// What is said of a destination last counts; `None`: somebody lifts its suspension. Bounded by the
@@ -63,10 +62,20 @@ impl NewsBoard {
             return;
         }
         self.lock().ordered.extend(ordered);
-        self.notify.notify_one();
     }
 
-    /// Ends once something was posted after the last time it ended. Cancel-safe.
+    /// Wakes who waits for what was posted, unless it was picked up already.
+    pub(super) fn tell(&self) {
+        let waiting = self.lock();
+        let is_empty =
+            waiting.items.is_empty() && waiting.more.is_empty() && waiting.ordered.is_empty();
+        drop(waiting);
+        if !is_empty {
+            self.notify.notify_one();
+        }
+    }
+
+    /// Ends once something was posted and told after the last time it ended. Cancel-safe.
     pub(super) async fn posted(&self) {
         self.notify.notified().await;
     }

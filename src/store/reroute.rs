@@ -260,7 +260,7 @@ impl Group {
 mod tests {
     use super::super::committer::Work;
     use super::super::tests::{
-        NOW, Place, accept_as, by_route, destination, new_message, recipient,
+        NOW, Place, accept_as, by_route, destination, new_message, news, recipient,
     };
     use super::super::{RecipientChange, Store};
     use super::*;
@@ -326,12 +326,12 @@ mod tests {
         });
         assert!(store.reroute(only_a, "a to relay".into()).await.unwrap());
         assert!(store.is_rerouting());
-        drop(store.take_news());
+        drop(news(&store, 4).await);
         let first = store.move_lines(None, 2).await.unwrap();
         assert_eq!(first.moved, 2);
         assert_eq!(line(&store, &a).await, [(ids[2], 0, 0)]);
-        let news = store.take_news().items;
-        assert!(news.len() == 2 && news.iter().all(|item| item.destination == relay()));
+        let told = news(&store, 2).await;
+        assert!(told.len() == 2 && told.iter().all(|item| item.destination == relay()));
         // What is changed before its page comes stands in the new line, and only there.
         deferred(&store, ids[2], 9).await;
         assert!(line(&store, &a).await.is_empty());

@@ -1,12 +1,12 @@
 #!/usr/bin/env python3
 """Ten readers of the live events that never read: acceptance goes on as without them. Runs a load
-without readers, with them, and without again, and prints the rates; with the events of single decisions,
-which are many.
+without readers and with them, in turns, and prints the rates; with the events of single decisions, which
+are many.
 
   audit_readers.py [SECONDS]    of each load; GOPHERPOST names the binary"""
 from lab import *
 
-SECONDS, CLIENTS, READERS = int((sys.argv + ["8"])[1]), 20, 10
+SECONDS, CLIENTS, READERS, ROUNDS = int((sys.argv + ["5"])[1]), 20, 10, 3
 
 
 def rate(relay, name):
@@ -30,18 +30,20 @@ def deaf_reader(relay):
 with Scratch() as directory:
     relay = Relay(directory + "/spool", SMTP_MODE="sink", SMTP_DEBUG="true", SMTP_RETENTION_DAYS="0").start()
     rate(relay, "warm")
-    without = rate(relay, "without")
-    readers = [deaf_reader(relay) for _ in range(READERS)]
-    with_them = rate(relay, "with")
-    memory = relay.resident_mib()
-    for reader in readers:
-        reader.close()
-    again = rate(relay, "again")
-    base = (without + again) / 2
-    say("accepted a second, %d sessions: %.0f without readers, %.0f with %d that never read, %.0f without again: %.0f %%"
-        % (CLIENTS, without, with_them, READERS, again, 100 * with_them / base))
+    without, with_them = [], []
+    for round in range(ROUNDS):
+        without.append(rate(relay, "without-%d" % round))
+        readers = [deaf_reader(relay) for _ in range(READERS)]
+        with_them.append(rate(relay, "with-%d" % round))
+        memory = relay.resident_mib()
+        for reader in readers:
+            reader.close()
+    # The best of each: what else the machine does only ever slows down.
+    share = 100 * max(with_them) / max(without)
+    say("accepted a second, %d sessions: %s without readers, %s with %d that never read; the best of each: %.0f %%"
+        % (CLIENTS, " ".join("%.0f" % r for r in without), " ".join("%.0f" % r for r in with_them), READERS, share))
     say("memory with them: %.0f MiB" % memory)
-    if with_them < 0.8 * base:
+    if share < 80:
         fail("they slow acceptance down")
     if relay.terminate() != 0:
         fail("no clean stop")

@@ -2,7 +2,7 @@
 """A full disk, twice. First nearly full: SMTP_MIN_FREE_SPACE refuses new mail in time, and what is
 queued is delivered meanwhile. Then full to the last block, reached under load from 8 clients, so that
 writes of the database and of body files fail in the middle. Both times new mail gets 452 4.3.1,
-service comes back by itself when there is space, and nothing acknowledged is lost.
+/healthz says 503, service comes back by itself when there is space, and nothing acknowledged is lost.
 
   full_disk.py     as root; GOPHERPOST names the binary"""
 import os
@@ -65,6 +65,13 @@ class Trial:
 
         reply = wait_for("452 4.3.1 on a full disk", 60, refused, 0.2)
         say("%s: refused with %d %s" % (self.label, *reply))
+        wait_for("/healthz says 503", 10, lambda: self.health() == 503, 0.1)
+
+    def health(self):
+        """The status of /healthz."""
+        with socket.create_connection(("127.0.0.1", self.relay.health), 5) as http:
+            http.sendall(b"GET /healthz HTTP/1.0\r\n\r\n")
+            return int(http.makefile("rb").readline().split()[1])
 
     def delivers(self, when):
         wait_for("all acknowledged messages arrive " + when, 120, lambda: not self.remote.missing(self.acknowledged), 0.05)
@@ -78,6 +85,7 @@ class Trial:
             return reply and reply[0] == 250
 
         wait_for("service resumes when there is space", 60, taken, 0.2)
+        wait_for("/healthz says 200", 10, lambda: self.health() == 200, 0.1)
         self.delivers("when there was space again")
         if self.relay.terminate() != 0:
             fail("no clean stop")
