@@ -24,7 +24,7 @@ async fn all_mistakes_are_told_at_once_each_with_its_variable() {
     assert_eq!(failure.code, Some(1), "{failure:?}");
     let lines: Vec<&str> = failure.output.lines().collect();
     let beginnings = [
-        "gopherpost: SMTP_MODE=on: expected ",
+        "SMTP_MODE=on: expected ",
         "SMTP_MAX_RECIPIENTS=5: expected ",
         "SMTP_ALLOW_NETWORKS=127.0.0.0/8,10.0.0.300: expected ",
         "SMTP_TLS_POLICY=may: expected ",
@@ -33,7 +33,8 @@ async fn all_mistakes_are_told_at_once_each_with_its_variable() {
     ];
     assert_eq!(lines.len(), beginnings.len(), "{}", failure.output);
     for (line, beginning) in lines.iter().zip(beginnings) {
-        assert!(line.starts_with(beginning), "{beginning:?}: {line:?}");
+        let beginning = format!("gopherpost: {beginning}");
+        assert!(line.starts_with(&beginning), "{beginning:?}: {line:?}");
     }
 }
 
