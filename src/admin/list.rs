@@ -33,9 +33,15 @@ impl Admin {
         let wanted = self.wanted(&selection);
         let walk = self.walk_for(&store, &selection, Direction::OldestFirst, wanted);
         let admin = self.clone();
-        Ok(pages(walk)
-            .map(move |page| Ok(admin.entries(&store, &page?).collect()))
-            .boxed())
+        let entries = pages(walk).then(move |page| {
+            let (admin, store) = (admin.clone(), store.clone());
+            async move {
+                let (page, of_page) = (page?, store.clone());
+                let entries = move || admin.entries(&of_page, &page).collect();
+                Ok(store.in_background(entries).await?)
+            }
+        });
+        Ok(entries.boxed())
     }
 
     /// What became of recipients, the latest message first.

@@ -4,7 +4,7 @@
 use std::collections::HashMap;
 use std::time::Duration;
 
-use crate::mail::{AddressDomain, Destination, QueueId, StateName, UnixMillis};
+use crate::mail::{Destination, QueueId, StateName, UnixMillis};
 
 use super::engine::Trees;
 use super::{DestinationOf, ReadError, Store, key, read, record};
@@ -45,7 +45,8 @@ impl Store {
                     let next = step(&mut ages, trees, key)?;
                     Ok((ages, next))
                 };
-                (ages, from) = read::on_reader(&self.0.engine, read).await?;
+                (ages, from) =
+                    read::in_background(&self.0.background, &self.0.engine, read).await?;
             }
         }
         Ok(ages.finish())
@@ -60,10 +61,11 @@ struct Ages {
     /// The youngest arrival of each column but the first.
     borders: Vec<UnixMillis>,
     destination_of: DestinationOf,
-    /// By the names that stand in lines.
-    found: HashMap<Box<str>, DestinationAges>,
-    /// The line of each domain that was met.
-    lines: HashMap<AddressDomain, Box<str>>,
+    lines: Vec<DestinationAges>,
+    /// Which of the lines, by the name that stands in their keys.
+    by_name: HashMap<Box<str>, usize>,
+    /// The same, by the domain of an address as it is written.
+    by_domain: HashMap<Box<str>, usize>,
 }
 
 impl Ages {
@@ -71,32 +73,33 @@ impl Ages {
         Ages {
             borders: bounds.iter().map(|&bound| now.before(bound)).collect(),
             destination_of,
-            found: HashMap::new(),
-            lines: HashMap::new(),
+            lines: Vec::new(),
+            by_name: HashMap::new(),
+            by_domain: HashMap::new(),
         }
     }
 
     fn in_line(&mut self, trees: &Trees, from: Vec<u8>) -> Result<Option<Vec<u8>>, ReadError> {
-        let mut line = DestinationAges::default();
-        let mut name: Box<str> = "".into();
-        let mut next = None;
+        let mut current: Option<(Box<str>, usize)> = None;
         for (examined, key) in trees.due.range(from..).keys().enumerate() {
             let key = key.map_err(read::failed)?;
             if examined >= STEP {
-                next = Some(key.to_vec());
-                break;
+                return Ok(Some(key.to_vec()));
             }
             let Some((destination, id)) = key::parse_due_line(&key) else {
                 continue; // no key of ours; the next start after a crash takes it out
             };
-            if destination != &*name {
-                self.add(&name, std::mem::take(&mut line));
-                name = destination.into();
-            }
-            self.count(&mut line, id);
+            let line = match &current {
+                Some((name, line)) if **name == *destination => *line,
+                _ => {
+                    let line = self.line(destination);
+                    current = Some((destination.into(), line));
+                    line
+                }
+            };
+            self.count(line, id);
         }
-        self.add(&name, line);
-        Ok(next)
+        Ok(None)
     }
 
     fn held(&mut self, trees: &Trees, from: Vec<u8>) -> Result<Option<Vec<u8>>, ReadError> {
@@ -105,59 +108,61 @@ impl Ages {
             if examined >= STEP {
                 return Ok(Some(key.to_vec()));
             }
-            let Some((id, _)) = key::parse_recipient(&key) else {
-                continue;
-            };
-            if let Ok(Some(domain)) = record::held_at(&key, &sealed) {
-                let mut one = DestinationAges::default();
-                self.count(&mut one, id);
-                one.held = 1;
-                let name = match self.lines.get(&domain) {
-                    Some(name) => name.clone(),
-                    None => {
-                        let name: Box<str> = (self.destination_of)(&domain).as_str().into();
-                        self.lines.insert(domain, name.clone());
-                        name
-                    }
-                };
-                self.add(&name, one);
+            // What is damaged is in no statistics: `verify` names it.
+            if let Some((id, _)) = key::parse_recipient(&key)
+                && let Ok(Some(address)) = record::held(&key, &sealed)
+                && let Some(line) = self.line_of(address)
+            {
+                self.count(line, id);
+                self.lines[line].held += 1;
             }
         }
         Ok(None)
     }
 
-    fn count(&self, ages: &mut DestinationAges, id: QueueId) {
+    fn line(&mut self, name: &str) -> usize {
+        match self.by_name.get(name) {
+            Some(line) => *line,
+            None => {
+                self.lines.push(DestinationAges {
+                    by_age: vec![0; self.borders.len() + 1],
+                    ..DestinationAges::default()
+                });
+                self.by_name.insert(name.into(), self.lines.len() - 1);
+                self.lines.len() - 1
+            }
+        }
+    }
+
+    /// In which line an address would wait: parsed once for each domain.
+    fn line_of(&mut self, text: &str) -> Option<usize> {
+        let (_, domain) = text.rsplit_once('@')?;
+        if let Some(line) = self.by_domain.get(domain) {
+            return Some(*line);
+        }
+        let address = record::address(text).ok()?;
+        let destination = (self.destination_of)(address.domain());
+        let line = self.line(destination.as_str());
+        self.by_domain.insert(domain.into(), line);
+        Some(line)
+    }
+
+    fn count(&mut self, line: usize, id: QueueId) {
         let arrived = id.made_at();
         let column = self.borders.iter().position(|&border| arrived > border);
-        ages.by_age.resize(self.borders.len() + 1, 0);
+        let ages = &mut self.lines[line];
         ages.by_age[column.unwrap_or(self.borders.len())] += 1;
         ages.recipients += 1;
         ages.oldest = Some(ages.oldest.map_or(arrived, |oldest| oldest.min(arrived)));
     }
 
-    fn add(&mut self, name: &str, more: DestinationAges) {
-        if more.recipients == 0 {
-            return;
-        }
-        let Some(whole) = self.found.get_mut(name) else {
-            self.found.insert(name.into(), more);
-            return;
-        };
-        whole.recipients += more.recipients;
-        whole.held += more.held;
-        for (column, count) in whole.by_age.iter_mut().zip(more.by_age) {
-            *column += count;
-        }
-        whole.oldest = match (whole.oldest, more.oldest) {
-            (Some(one), Some(other)) => Some(one.min(other)),
-            (one, other) => one.or(other),
-        };
-    }
-
-    fn finish(self) -> Vec<(Destination, DestinationAges)> {
-        let found = self.found.into_iter();
-        let mut found: Vec<_> = found
-            .map(|(name, ages)| (Destination::from_stored(&name), ages))
+    fn finish(mut self) -> Vec<(Destination, DestinationAges)> {
+        let named = self.by_name.into_iter();
+        let mut found: Vec<_> = named
+            .map(|(name, line)| {
+                let ages = std::mem::take(&mut self.lines[line]);
+                (Destination::from_stored(&name), ages)
+            })
             .collect();
         found.sort_by(|(one, _), (other, _)| one.cmp(other));
         found

@@ -8,6 +8,7 @@
 
 mod ages;
 mod arrivals;
+mod background;
 mod body_files;
 mod clean_stop;
 mod closing;
@@ -71,6 +72,7 @@ pub use sizes::StoreSizes;
 pub use suspension::{Suspension, SuspensionCause};
 pub use verify::{Damage, DamagedWhat, VerifyFrom, VerifyPage};
 
+use background::{Background, Panicked};
 use body_files::BodyFiles;
 use closing::Sweep;
 use committer::{Committer, Done, Work};
@@ -111,6 +113,7 @@ pub struct Store(Arc<Inner>);
 struct Inner {
     work: mpsc::Sender<Work>,
     engine: Arc<Engine>,
+    background: Background,
     files: Arc<BodyFiles>,
     counters: Arc<Counters>,
     news: Arc<NewsBoard>,
@@ -295,11 +298,17 @@ impl Store {
         };
         committer
             .start(to_do)
-            .map_err(|error| OpenError::Directory { path, error })?;
+            .map_err(|error| OpenError::Directory {
+                path: path.clone(),
+                error,
+            })?;
+        let background =
+            Background::start(&events).map_err(|error| OpenError::Directory { path, error })?;
         let moved = Mutex::default();
         Ok(Store(Arc::new(Inner {
             work,
             engine,
+            background,
             files,
             counters,
             news,
@@ -547,10 +556,22 @@ impl Store {
     /// One page of the recipients for which `wanted` says yes, whatever became of them.
     pub async fn scan(&self, scan: Scan, wanted: Wanted) -> Result<ScanPage, ReadError> {
         let destination_of = self.0.routing.destination_of();
-        read::on_reader(&self.0.engine, move |trees| {
+        read::in_background(&self.0.background, &self.0.engine, move |trees| {
             scan::page(trees, scan, &*wanted, &*destination_of)
         })
         .await
+    }
+
+    /// Does something with what was found, such as lines of a list, on the same thread of low priority.
+    ///
+    /// # Errors
+    /// It panicked.
+    pub async fn in_background<T: Send + 'static>(
+        &self,
+        work: impl FnOnce() -> T + Send + 'static,
+    ) -> Result<T, ReadError> {
+        let done = self.0.background.run(work).await;
+        done.map_err(|Panicked| ReadError::Failed("work on what was read panicked".into()))
     }
 
     /// Opens the octets below the added header.

@@ -10,6 +10,7 @@ use bytes::Bytes;
 
 use crate::mail::{BodyFacts, Destination, Message, QueueId, Recipient, RecipientNo, UnixMillis};
 
+use super::background::{Background, Panicked};
 use super::body_files::BodyFiles;
 use super::engine::{Engine, Trees};
 use super::record::{self, Place, RecordError, StoredMessage};
@@ -24,20 +25,40 @@ pub(super) async fn on_reader<T: Send + 'static>(
     read: impl FnOnce(&Trees) -> Result<T, ReadError> + Send + 'static,
 ) -> Result<T, ReadError> {
     let theirs = engine.clone();
-    let reader = tokio::task::spawn_blocking(move || {
-        CORRUPT.set(false);
-        let done = theirs.trees().and_then(|trees| read(&trees));
-        if CORRUPT.get() {
-            theirs.suspect();
-        }
-        done
-    });
-    reader.await.unwrap_or_else(|error| {
-        if error.is_panic() {
-            engine.suspect(); // on some damage sled panics
-        }
-        Err(ReadError::Failed("the reader ended".into()))
-    })
+    let reader = tokio::task::spawn_blocking(move || look(&theirs, read));
+    reader
+        .await
+        .unwrap_or_else(|error| ended(engine, error.is_panic()))
+}
+
+/// The same on the thread for what mail goes before.
+pub(super) async fn in_background<T: Send + 'static>(
+    background: &Background,
+    engine: &Arc<Engine>,
+    read: impl FnOnce(&Trees) -> Result<T, ReadError> + Send + 'static,
+) -> Result<T, ReadError> {
+    let theirs = engine.clone();
+    let done = background.run(move || look(&theirs, read)).await;
+    done.unwrap_or_else(|Panicked| ended(engine, true))
+}
+
+fn look<T>(
+    engine: &Engine,
+    read: impl FnOnce(&Trees) -> Result<T, ReadError>,
+) -> Result<T, ReadError> {
+    CORRUPT.set(false);
+    let done = engine.trees().and_then(|trees| read(&trees));
+    if CORRUPT.get() {
+        engine.suspect();
+    }
+    done
+}
+
+fn ended<T>(engine: &Engine, by_panic: bool) -> Result<T, ReadError> {
+    if by_panic {
+        engine.suspect(); // on some damage sled panics
+    }
+    Err(ReadError::Failed("the reader ended".into()))
 }
 
 thread_local! {
@@ -186,7 +207,7 @@ pub(super) fn recipients(trees: &Trees, id: QueueId) -> Result<Vec<Recipient>, R
     Ok(found)
 }
 
-/// Why sled could not read; by a thread of [`on_reader`].
+/// Why sled could not read; by a thread that reads.
 pub(super) fn failed(error: sled::Error) -> ReadError {
     CORRUPT.set(matches!(error, sled::Error::Corruption { .. }) || CORRUPT.get());
     ReadError::Failed(error.to_string())

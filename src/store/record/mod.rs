@@ -16,7 +16,7 @@ pub(super) use clean_stop::{
 pub(super) use destination::{open_suspension, seal_suspension};
 pub(super) use history::{open_history, seal_history};
 pub(super) use message::{Place, StoredMessage, open_message, seal_message};
-pub(super) use recipient::{held_at, open_recipient, seal_recipient};
+pub(super) use recipient::{held, open_recipient, seal_recipient};
 
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
@@ -104,7 +104,8 @@ fn checksum(key: &[u8], record: &[u8]) -> u32 {
     crc.finalize()
 }
 
-fn address(text: &str) -> Result<Address, RecordError> {
+/// An address as a record has it.
+pub(super) fn address(text: &str) -> Result<Address, RecordError> {
     Address::parse(text.as_bytes(), Spelling::Utf8).map_err(|_| RecordError::Content("an address"))
 }
 

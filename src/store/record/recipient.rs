@@ -5,9 +5,9 @@ use std::net::SocketAddr;
 use serde::{Deserialize, Serialize};
 
 use crate::mail::{
-    AddressDomain, Answer, DsnRecipient, EnhancedClass, EnhancedCode, HeldBy, Notify,
-    OriginalRecipient, Reason, Recipient, RecipientNo, RecipientState, Remote, Reply, ReplyCode,
-    Security, UnixMillis, Waiting,
+    Answer, DsnRecipient, EnhancedClass, EnhancedCode, HeldBy, Notify, OriginalRecipient, Reason,
+    Recipient, RecipientNo, RecipientState, Remote, Reply, ReplyCode, Security, UnixMillis,
+    Waiting,
 };
 
 use super::security::{SecurityV3, security_record};
@@ -313,17 +313,16 @@ struct Beginning<'a> {
     state: StateV1,
 }
 
-/// The domain of a recipient that is held, `None` if it is not; the rest of the record is not decoded.
-pub(in crate::store) fn held_at(
+/// The address of a recipient that is held, as it is written, `None` if it is not; the rest of the
+/// record is not decoded.
+pub(in crate::store) fn held<'a>(
     key: &[u8],
-    sealed: &[u8],
-) -> Result<Option<AddressDomain>, RecordError> {
+    sealed: &'a [u8],
+) -> Result<Option<&'a str>, RecordError> {
     let (_, content) = unseal(key, sealed)?;
     let beginning: Beginning<'_> = decode_beginning(content)?;
     match beginning.state {
-        StateV1::HeldByMode | StateV1::HeldByOperator => {
-            Ok(Some(address(beginning.address)?.domain().clone()))
-        }
+        StateV1::HeldByMode | StateV1::HeldByOperator => Ok(Some(beginning.address)),
         StateV1::Queued { .. }
         | StateV1::Deferred { .. }
         | StateV1::Delivered

@@ -174,7 +174,7 @@ impl Store {
         loop {
             let (check, key) = (check.clone(), key.clone());
             let step = move |trees: &Trees| check.step(trees, part, key);
-            match read::on_reader(&self.0.engine, step).await {
+            match read::in_background(&self.0.background, &self.0.engine, step).await {
                 Err(ReadError::Failed(_)) if tries.next().is_some() => {
                     tokio::time::sleep(TRY_AGAIN).await;
                 }
