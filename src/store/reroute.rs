@@ -327,6 +327,15 @@ mod tests {
         assert!(store.reroute(only_a, "a to relay".into()).await.unwrap());
         assert!(store.is_rerouting());
         drop(news(&store, 4).await);
+        let mut from = None;
+        loop {
+            let page = store.verify(from, true).await.unwrap();
+            assert_eq!(page.damaged, [], "on its way is not damaged");
+            from = page.next;
+            if from.is_none() {
+                break;
+            }
+        }
         let first = store.move_lines(None, 2).await.unwrap();
         assert_eq!(first.moved, 2);
         assert_eq!(line(&store, &a).await, [(ids[2], 0, 0)]);
