@@ -4,13 +4,12 @@ use std::collections::BTreeSet;
 
 use crate::mail::{
     Address, AddressDomain, Destination, Message, QueueId, Recipient, RecipientNo, Spelling,
-    UnixMillis,
 };
 use crate::observe::wall_clock;
 use crate::outbound::{Way, WayHost};
 use crate::store::{DueItem, Loaded, Store, Suspension, SuspensionCause};
 
-use super::entry::{client_of, from_of, rfc3339};
+use super::entry::{client_of, entry, from_of, rfc3339};
 use super::explanation::{
     ExplainedHost, ExplainedMessage, ExplainedRecipient, ExplainedWay, Explanation,
 };
@@ -150,7 +149,11 @@ impl Admin {
             let suspended = ways
                 .iter()
                 .any(|way| way.destination == destination.as_str() && way.suspended.is_some());
-            explained_recipient(message, rcpt, &destination, suspended, now)
+            let in_flight = self.is_in_flight(message.id, rcpt.no);
+            ExplainedRecipient {
+                entry: entry(message, rcpt, &destination, in_flight, now),
+                why: why(rcpt, suspended, now),
+            }
         };
         recipients.iter().map(explained).collect()
     }
@@ -256,33 +259,5 @@ fn explained_message(message: &Message) -> ExplainedMessage {
         arrived: rfc3339(message.arrival),
         size: message.size(),
         client: client_of(message),
-    }
-}
-
-fn explained_recipient(
-    message: &Message,
-    rcpt: &Recipient,
-    destination: &Destination,
-    suspended: bool,
-    now: UnixMillis,
-) -> ExplainedRecipient {
-    let answer = rcpt.last_answer.as_ref();
-    ExplainedRecipient {
-        id: message.id.to_string(),
-        from: from_of(message),
-        to: rcpt.address.to_string(),
-        destination: destination.to_string(),
-        state: rcpt.state.name().as_str().to_owned(),
-        attempts: rcpt.attempts,
-        arrived: rfc3339(message.arrival),
-        next_attempt: rcpt.state.due().map(rfc3339),
-        last_attempt: rcpt.last_attempt.map(rfc3339),
-        last_reply: answer.map(|answer| answer.words()),
-        remote: answer
-            .and_then(|answer| answer.remote.as_ref())
-            .map(ToString::to_string),
-        size: message.size(),
-        age_seconds: now.since(message.arrival).as_secs(),
-        why: why(rcpt, suspended, now),
     }
 }

@@ -4,6 +4,8 @@
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
+use super::api::QueueEntry;
+
 /// All about one address or one message.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct Explanation {
@@ -70,23 +72,12 @@ pub struct ExplainedHost {
     pub trouble: Option<String>,
 }
 
-/// One recipient. The fields are those of `gopherpost queue list`, and `why`.
+/// One recipient.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
-#[expect(missing_docs, reason = "the names are those of queue list, and say it")]
 pub struct ExplainedRecipient {
-    pub id: String,
-    pub from: String,
-    pub to: String,
-    pub destination: String,
-    pub state: String,
-    pub attempts: u32,
-    pub arrived: String,
-    pub next_attempt: Option<String>,
-    pub last_attempt: Option<String>,
-    pub last_reply: Option<String>,
-    pub remote: Option<String>,
-    pub size: u64,
-    pub age_seconds: u64,
+    /// As in lists.
+    #[serde(flatten)]
+    pub entry: QueueEntry,
     /// What it waits for, or how it ended, in a sentence.
     pub why: String,
 }

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use futures_util::Stream;
 use futures_util::stream::{self, BoxStream, StreamExt as _};
 
-use crate::mail::{Destination, Message, Recipient, RecipientNo};
+use crate::mail::{Destination, Message, QueueId, Recipient, RecipientNo};
 use crate::observe::wall_clock;
 use crate::store::{Direction, HistoryRecord, Loaded, Store, Wanted};
 
@@ -106,11 +106,10 @@ impl Admin {
 
     /// What the selection means, as the store asks for it.
     pub(super) fn wanted(&self, selection: &Selection) -> Wanted {
-        let (selection, operator) = (selection.clone(), self.operator.clone());
+        let (selection, admin) = (selection.clone(), self.clone());
         Arc::new(move |message, rcpt, destination| {
             selection.matches(message, rcpt, destination, || {
-                let operator = operator.as_ref();
-                operator.is_some_and(|operator| operator.is_in_flight(message.id, rcpt.no))
+                admin.is_in_flight(message.id, rcpt.no)
             })
         })
     }
@@ -129,9 +128,14 @@ impl Admin {
 
     pub(super) fn entry(&self, store: &Store, message: &Message, rcpt: &Recipient) -> QueueEntry {
         let destination: Destination = store.destination_of(rcpt.address.domain());
-        let operator = self.operator.as_ref();
-        let in_flight = operator.is_some_and(|operator| operator.is_in_flight(message.id, rcpt.no));
+        let in_flight = self.is_in_flight(message.id, rcpt.no);
         entry(message, rcpt, &destination, in_flight, wall_clock())
+    }
+
+    /// Whether it is being attempted right now.
+    pub(super) fn is_in_flight(&self, id: QueueId, no: RecipientNo) -> bool {
+        let operator = self.operator.as_ref();
+        operator.is_some_and(|operator| operator.is_in_flight(id, no))
     }
 
     async fn histories(

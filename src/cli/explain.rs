@@ -4,6 +4,7 @@ use std::io::{self, Write};
 
 use clap::Args;
 
+use crate::admin::api::QueueEntry;
 use crate::admin::{ExplainedHost, ExplainedRecipient, ExplainedWay, Explanation};
 use crate::config::Config;
 use crate::http::EXPLAIN;
@@ -115,7 +116,8 @@ fn host_line(host: &ExplainedHost) -> String {
 }
 
 fn print_recipient(rcpt: &ExplainedRecipient, out: &mut impl Write) -> io::Result<()> {
-    let ExplainedRecipient {
+    let ExplainedRecipient { entry, why } = rcpt;
+    let QueueEntry {
         id,
         from,
         to,
@@ -124,9 +126,8 @@ fn print_recipient(rcpt: &ExplainedRecipient, out: &mut impl Write) -> io::Resul
         next_attempt,
         last_attempt,
         remote,
-        why,
         ..
-    } = rcpt;
+    } = entry;
     writeln!(out, "\n{to}  {state}, {id} from <{from}>")?;
     writeln!(out, "  why        {why}")?;
     if let Some(last) = last_attempt {

@@ -15,6 +15,8 @@ mod message;
 mod queue_id;
 mod recipient;
 mod reply;
+#[cfg(test)]
+pub(crate) mod samples;
 mod security;
 mod time;
 pub mod unicode_address;
