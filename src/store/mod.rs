@@ -32,6 +32,7 @@ mod note;
 mod open;
 mod quarantine;
 mod read;
+mod reading;
 mod record;
 mod recovery;
 mod reroute;
@@ -53,8 +54,7 @@ use crate::mail::limits::COMMIT_QUEUE_MAX;
 use crate::mail::{
     AddressDomain, Destination, Message, QueueId, Recipient, RecipientNo, UnixMillis,
 };
-use crate::message::header_section;
-use crate::observe::{Events, QueueEvent};
+use crate::observe::Events;
 
 pub use ages::DestinationAges;
 pub use body_files::message_file_name;
@@ -72,7 +72,7 @@ pub use sizes::StoreSizes;
 pub use suspension::{Suspension, SuspensionCause};
 pub use verify::{Damage, DamagedWhat, VerifyFrom, VerifyPage};
 
-use background::{Background, Panicked};
+use background::Background;
 use body_files::BodyFiles;
 use closing::Sweep;
 use committer::{Committer, Done, Work};
@@ -84,7 +84,7 @@ use news::NewsBoard;
 use open::QueueDirectory;
 use quarantine::Quarantine;
 use recovery::Recovery;
-use reroute::{Misplaced, Routing};
+use reroute::Routing;
 use retained::Written;
 
 /// How a store is opened.
@@ -403,233 +403,15 @@ impl Store {
         self.0.news.take()
     }
 
-    /// Every destination with work, with its earliest due time: by seeking, not by scanning.
-    pub async fn destinations(&self) -> Result<Vec<(Destination, UnixMillis)>, ReadError> {
-        read::on_reader(&self.0.engine, read::destinations).await
-    }
-
     /// In which line mail for this domain waits.
     #[must_use]
     pub fn destination_of(&self, domain: &AddressDomain) -> Destination {
         (self.0.routing.map().destination_of())(domain)
     }
 
-    /// Whether another map can be taken now by [`Store::reroute`].
-    pub fn may_reroute(&self, fingerprint: &str) -> Result<(), StillMoving> {
-        self.0.routing.may_change(fingerprint)
-    }
-
-    /// From now on `destination_of` decides in which line mail waits, as in [`StoreOptions`]; with
-    /// [`Store::move_lines`] mail that waits comes there, too. `false`: that is as it was.
-    pub async fn reroute(
-        &self,
-        destination_of: DestinationOf,
-        fingerprint: String,
-    ) -> Result<bool, CommitError> {
-        if !self.0.routing.change(destination_of, fingerprint) {
-            return Ok(false);
-        }
-        // What the committer had in hand was placed by the former map: it is in the store after this.
-        match self
-            .ask(|done| Work::KeepSuspensions(Vec::new(), done))
-            .await
-        {
-            Ok(()) | Err(CommitError::DiskFull | CommitError::Failed(_)) => Ok(true),
-            Err(error @ CommitError::Closed) => Err(error),
-        }
-    }
-
-    /// Whether mail may stand in lines of an earlier map. Cheap.
-    #[must_use]
-    pub fn is_rerouting(&self) -> bool {
-        self.0.routing.map().is_moving()
-    }
-
-    /// Waits until there was a [`Store::reroute`]. Cancel-safe.
-    pub async fn rerouted(&self) {
-        self.0.routing.changed().await;
-    }
-
-    /// Moves up to `limit` recipients to the lines of the present map; the last page ends the
-    /// rerouting. It is heard of as [`News`].
-    pub async fn move_lines(
-        &self,
-        from: Option<MoveFrom>,
-        limit: usize,
-    ) -> Result<MovedPage, CommitError> {
-        let routing = self.0.routing.clone();
-        let find = move |trees: &Trees| reroute::misplaced(trees, &routing.map(), from, limit);
-        let misplaced = read::on_reader(&self.0.engine, find).await;
-        let Misplaced {
-            found,
-            generation,
-            next,
-        } = misplaced.map_err(|error| CommitError::Failed(error.to_string()))?;
-        let moved = match found.is_empty() {
-            true => 0,
-            false => self.ask(|done| Work::MoveLines(found, done)).await?,
-        };
-        if next.is_none() {
-            self.0.routing.moved(generation);
-        }
-        Ok(MovedPage { moved, next })
-    }
-
     /// Changes how many bytes must stay free on the file system.
     pub fn set_min_free_space(&self, bytes: u64) {
         self.0.health.set_min_free_space(bytes);
-    }
-
-    /// Every destination that is suspended, in the order of names.
-    pub async fn suspensions(&self) -> Result<Vec<(Destination, Suspension)>, ReadError> {
-        read::on_reader(&self.0.engine, suspension::all).await
-    }
-
-    /// Whether this destination is suspended, and why.
-    pub async fn suspension(
-        &self,
-        destination: &Destination,
-    ) -> Result<Option<Suspension>, ReadError> {
-        let destination = destination.clone();
-        let one = move |trees: &Trees| suspension::one(trees, &destination);
-        read::on_reader(&self.0.engine, one).await
-    }
-
-    /// Remembers that destinations are suspended, over restarts; `None`: that one no more is.
-    pub async fn keep_suspensions(
-        &self,
-        kept: Vec<(Destination, Option<Suspension>)>,
-    ) -> Result<(), CommitError> {
-        self.ask(|done| Work::KeepSuspensions(kept, done)).await
-    }
-
-    /// Suspends a destination: whoever works through the queue hears of it by [`News`]. Durable.
-    pub async fn suspend(
-        &self,
-        destination: &Destination,
-        suspension: Suspension,
-    ) -> Result<(), CommitError> {
-        let destination = destination.clone();
-        self.ask(|done| Work::Suspend(destination, suspension, done))
-            .await
-    }
-
-    /// Lifts the suspension of a destination: whoever works through the queue hears of it by
-    /// [`News`], and its mail is attempted at once. Whether it was suspended.
-    pub async fn resume(&self, destination: &Destination) -> Result<bool, CommitError> {
-        let destination = destination.clone();
-        self.ask(|done| Work::Resume(destination, done)).await
-    }
-
-    /// The first `limit` items in a destination's line, due or not, in order of time.
-    pub async fn line(
-        &self,
-        destination: &Destination,
-        limit: usize,
-    ) -> Result<Vec<DueItem>, ReadError> {
-        let destination = destination.clone();
-        read::on_reader(&self.0.engine, move |trees| {
-            read::line(trees, &destination, limit)
-        })
-        .await
-    }
-
-    /// The message and those of the given recipients that are still in line; `None` if it is gone.
-    pub async fn load(
-        &self,
-        id: QueueId,
-        nos: &[RecipientNo],
-    ) -> Result<Option<Loaded>, ReadError> {
-        let nos = nos.to_vec();
-        self.told(
-            read::on_reader(&self.0.engine, move |trees| read::load(trees, id, &nos)).await,
-            id,
-        )
-    }
-
-    /// A message with all its recipients, whatever became of them; `None` if it is gone.
-    pub async fn entry(&self, id: QueueId) -> Result<Option<Loaded>, ReadError> {
-        let read = move |trees: &Trees| read::entry(trees, id);
-        self.told(read::on_reader(&self.0.engine, read).await, id)
-    }
-
-    /// One page of the recipients for which `wanted` says yes, whatever became of them.
-    pub async fn scan(&self, scan: Scan, wanted: Wanted) -> Result<ScanPage, ReadError> {
-        let destination_of = self.0.routing.destination_of();
-        read::in_background(&self.0.background, &self.0.engine, move |trees| {
-            scan::page(trees, scan, &*wanted, &*destination_of)
-        })
-        .await
-    }
-
-    /// Does something with what was found, such as lines of a list, on the same thread of low priority.
-    ///
-    /// # Errors
-    /// It panicked.
-    pub async fn in_background<T: Send + 'static>(
-        &self,
-        work: impl FnOnce() -> T + Send + 'static,
-    ) -> Result<T, ReadError> {
-        let done = self.0.background.run(work).await;
-        done.map_err(|Panicked| ReadError::Failed("work on what was read panicked".into()))
-    }
-
-    /// Opens the octets below the added header.
-    pub async fn body(&self, message: &Message) -> Result<BodyReader, ReadError> {
-        let (files, message, id) = (self.0.files.clone(), message.clone(), message.id);
-        let open = move |trees: &Trees| BodyReader::open(trees, &files, &message);
-        self.told(read::on_reader(&self.0.engine, open).await, id)
-    }
-
-    /// The header section of a message below the added one, as [`header_section`] finds it in the
-    /// first `limit` bytes.
-    pub async fn header_section(
-        &self,
-        message: &Message,
-        limit: usize,
-    ) -> Result<Vec<u8>, ReadError> {
-        let mut body = self.body(message).await?;
-        let mut front = Vec::new();
-        while front.len() < limit {
-            match body.next().await? {
-                Some(piece) => front.extend_from_slice(&piece),
-                None => break,
-            }
-        }
-        front.truncate(limit);
-        Ok(header_section(&front).to_vec())
-    }
-
-    /// Up to `limit` messages that arrived before `before` and have recipients in line, with these,
-    /// ordered by id; only those behind `after`.
-    pub async fn arrived_before(
-        &self,
-        before: UnixMillis,
-        after: Option<QueueId>,
-        limit: usize,
-    ) -> Result<Vec<Loaded>, ReadError> {
-        let page = self.look_through(after, before, limit, usize::MAX).await?;
-        Ok(page.found)
-    }
-
-    /// The same, after a look at no more than `examined_max` messages, whatever was found.
-    pub async fn look_through(
-        &self,
-        after: Option<QueueId>,
-        before: UnixMillis,
-        limit: usize,
-        examined_max: usize,
-    ) -> Result<Waiting, ReadError> {
-        read::on_reader(&self.0.engine, move |trees| {
-            read::arrived_before(trees, before, after, limit, examined_max)
-        })
-        .await
-    }
-
-    /// A message with all its recipients that are in line; `None` if none is, or it is gone.
-    pub async fn load_waiting(&self, id: QueueId) -> Result<Option<Loaded>, ReadError> {
-        let load = move |trees: &Trees| read::load_waiting(trees, id);
-        self.told(read::on_reader(&self.0.engine, load).await, id)
     }
 
     /// Removes up to `limit` messages that were kept long enough at `now`, with everything that belongs
@@ -718,16 +500,6 @@ impl Store {
             .await
             .map_err(|_| CommitError::Closed)?;
         answer.await.unwrap_or(Err(CommitError::Closed))
-    }
-
-    /// Tells of damage where it is met.
-    fn told<T>(&self, read: Result<T, ReadError>, id: QueueId) -> Result<T, ReadError> {
-        if let Err(ReadError::Damaged(what)) = &read {
-            self.0
-                .events
-                .emit(QueueEvent::Quarantined { id: Some(id), what });
-        }
-        read
     }
 }
 

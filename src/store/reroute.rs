@@ -14,9 +14,10 @@ use tokio::sync::Notify;
 
 use crate::mail::{AddressDomain, Destination, QueueId, Recipient, RecipientNo};
 
+use super::committer::Work;
 use super::engine::Trees;
 use super::group::{Group, due_item};
-use super::{DestinationOf, DueItem, ReadError, key, record};
+use super::{CommitError, DestinationOf, DueItem, ReadError, Store, key, read, record};
 
 /// Recipients that are looked at for one page.
 const EXAMINED_MAX: usize = 10_000;
@@ -174,6 +175,69 @@ impl Map {
             true => format!("{}, not all moved", self.fingerprint),
             false => self.fingerprint.clone(),
         }
+    }
+}
+
+impl Store {
+    /// Whether another map can be taken now by [`Store::reroute`].
+    pub fn may_reroute(&self, fingerprint: &str) -> Result<(), StillMoving> {
+        self.0.routing.may_change(fingerprint)
+    }
+
+    /// From now on `destination_of` decides in which line mail waits, as in [`StoreOptions`]; with
+    /// [`Store::move_lines`] mail that waits comes there, too. `false`: that is as it was.
+    pub async fn reroute(
+        &self,
+        destination_of: DestinationOf,
+        fingerprint: String,
+    ) -> Result<bool, CommitError> {
+        if !self.0.routing.change(destination_of, fingerprint) {
+            return Ok(false);
+        }
+        // What the committer had in hand was placed by the former map: it is in the store after this.
+        match self
+            .ask(|done| Work::KeepSuspensions(Vec::new(), done))
+            .await
+        {
+            Ok(()) | Err(CommitError::DiskFull | CommitError::Failed(_)) => Ok(true),
+            Err(error @ CommitError::Closed) => Err(error),
+        }
+    }
+
+    /// Whether mail may stand in lines of an earlier map. Cheap.
+    #[must_use]
+    pub fn is_rerouting(&self) -> bool {
+        self.0.routing.map().is_moving()
+    }
+
+    /// Waits until there was a [`Store::reroute`]. Cancel-safe.
+    pub async fn rerouted(&self) {
+        self.0.routing.changed().await;
+    }
+
+    /// Moves up to `limit` recipients to the lines of the present map; the last page ends the
+    /// rerouting. It is heard of as [`News`].
+    pub async fn move_lines(
+        &self,
+        from: Option<MoveFrom>,
+        limit: usize,
+    ) -> Result<MovedPage, CommitError> {
+        let routing = self.0.routing.clone();
+        let find = move |trees: &Trees| misplaced(trees, &routing.map(), from, limit);
+        let misplaced = read::on_reader(&self.0.engine, find).await;
+        let Misplaced {
+            found,
+            generation,
+            next,
+        } = misplaced.map_err(|error| CommitError::Failed(error.to_string()))?;
+        let moved = match found.is_empty() {
+            true => 0,
+            false => self.ask(|done| Work::MoveLines(found, done)).await?,
+        };
+        if next.is_none() {
+            self.0.routing.moved(generation);
+        }
+        Ok(MovedPage { moved, next })
     }
 }
 

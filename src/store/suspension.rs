@@ -3,8 +3,9 @@
 
 use crate::mail::{Answer, Destination, UnixMillis};
 
+use super::committer::Work;
 use super::engine::Trees;
-use super::{ReadError, read, record};
+use super::{CommitError, ReadError, Store, read, record};
 
 /// That a destination is suspended, and why.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -48,6 +49,49 @@ impl Suspension {
     #[must_use]
     pub fn is_ordered(&self) -> bool {
         matches!(self.cause, SuspensionCause::Order { .. })
+    }
+}
+
+impl Store {
+    /// Every destination that is suspended, in the order of names.
+    pub async fn suspensions(&self) -> Result<Vec<(Destination, Suspension)>, ReadError> {
+        read::on_reader(&self.0.engine, all).await
+    }
+
+    /// Whether this destination is suspended, and why.
+    pub async fn suspension(
+        &self,
+        destination: &Destination,
+    ) -> Result<Option<Suspension>, ReadError> {
+        let destination = destination.clone();
+        let one = move |trees: &Trees| one(trees, &destination);
+        read::on_reader(&self.0.engine, one).await
+    }
+
+    /// Remembers that destinations are suspended, over restarts; `None`: that one no more is.
+    pub async fn keep_suspensions(
+        &self,
+        kept: Vec<(Destination, Option<Suspension>)>,
+    ) -> Result<(), CommitError> {
+        self.ask(|done| Work::KeepSuspensions(kept, done)).await
+    }
+
+    /// Suspends a destination: whoever works through the queue hears of it by [`News`]. Durable.
+    pub async fn suspend(
+        &self,
+        destination: &Destination,
+        suspension: Suspension,
+    ) -> Result<(), CommitError> {
+        let destination = destination.clone();
+        self.ask(|done| Work::Suspend(destination, suspension, done))
+            .await
+    }
+
+    /// Lifts the suspension of a destination: whoever works through the queue hears of it by
+    /// [`News`], and its mail is attempted at once. Whether it was suspended.
+    pub async fn resume(&self, destination: &Destination) -> Result<bool, CommitError> {
+        let destination = destination.clone();
+        self.ask(|done| Work::Resume(destination, done)).await
     }
 }
 
