@@ -2,6 +2,7 @@
 
 mod api;
 mod cli_destinations;
+mod cli_every;
 mod cli_files;
 mod cli_list;
 mod cli_manual;

@@ -185,7 +185,29 @@ def killed_purge(spool, offline):
         relay.terminate()
 
 
+def retried(spool):
+    """From `queue retry` of a deferred message to the remote host having it: told, not judged."""
+    remote = Remote()
+    relay = Relay(spool, SMTP_RETRY_BASE="10m", SMTP_RETRY_CAP="20m", **remote.settings()).start()
+    client, times = Client(relay.port), []
+    for number in range(5):
+        remote.refuses = {b"r@dest.test": b"451 4.7.1 come again\r\n"}
+        reply = client.send("deferred-%d" % number)
+        if reply[0] != 250:
+            fail("not taken: %s" % (reply,))
+        wait_for("it is deferred", 30, lambda: relay.log_count('"event":"deferred"') > number)
+        remote.refuses, before = {}, remote.transactions
+        began = time.monotonic()
+        command(relay, "queue", "retry", "--state", "deferred", "--reply", "come again")
+        wait_for("the retried message arrives", 30, lambda: remote.transactions > before, 0.001)
+        times.append(time.monotonic() - began)
+    client.close()
+    relay.terminate()
+    say("queue retry: the message is at its remote host %.0f ms after the command began (of 5: %.0f to %.0f)" % (sorted(times)[2] * 1000, min(times) * 1000, max(times) * 1000))
+
+
 with Scratch() as directory:
+    retried(directory + "/retried")
     killed_purge(directory + "/small", offline=False)
     killed_purge(directory + "/small-offline", offline=True)
     spool = directory + "/spool"
