@@ -1,6 +1,7 @@
 //! Builds everything, wires it, runs it, drains it.
 
 mod allocator;
+mod manager;
 mod reload;
 
 use std::io;
@@ -61,6 +62,14 @@ pub enum ServiceError {
 
 /// Runs the relay until SIGTERM or SIGINT, then drains it.
 pub fn run(loaded: &Loaded) -> Result<(), ServiceError> {
+    let ran = run_untold(loaded);
+    if let Err(error) = &ran {
+        manager::failed(&error.to_string());
+    }
+    ran
+}
+
+fn run_untold(loaded: &Loaded) -> Result<(), ServiceError> {
     let Loaded {
         config, warnings, ..
     } = loaded;
@@ -171,6 +180,11 @@ async fn serve(loaded: &Loaded, store: &Store, events: &Events) -> Result<(), Se
     };
     let (reloader, reloads) = Reloader::new(rooms, loaded.clone());
     let reloader = tokio::spawn(reloader.run());
+    let watched = manager::Watched {
+        store: store.clone(),
+        queue: queue.control(),
+        events: events.clone(),
+    };
 
     let (stop, accepting) = (Stop::default(), CancellationToken::new());
     let mut inbound = tokio::spawn(inbound.serve(accepting.clone()));
@@ -204,6 +218,8 @@ async fn serve(loaded: &Loaded, store: &Store, events: &Events) -> Result<(), Se
         tokio::spawn(serving)
     });
     phases.begin(Phase::Serving);
+    manager::ready();
+    let watched = tokio::spawn(watched.run());
 
     let ended = loop {
         tokio::select! {
@@ -228,6 +244,8 @@ async fn serve(loaded: &Loaded, store: &Store, events: &Events) -> Result<(), Se
     };
     phases.begin(Phase::Draining);
     events.emit(ProcessEvent::Stopping { why });
+    watched.abort();
+    manager::stopping(why);
     reloader.abort();
     accepting.cancel();
     stop.claiming.cancel();

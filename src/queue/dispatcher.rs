@@ -16,6 +16,7 @@ use crate::store::{DueItem, ReadError, Store, Suspension, SuspensionCause};
 use super::keeper::Keeper;
 use super::line::Ending;
 use super::lines::{Claim, Lines, Rules, Step};
+use super::pulse::Pulse;
 use super::seeking::Ticket;
 use super::settings::Live;
 use super::standing::{Change, Rank};
@@ -50,6 +51,7 @@ pub(super) struct Dispatcher<D> {
     tell_taking: mpsc::Sender<u64>,
     taking: mpsc::Receiver<u64>,
     reads: JoinSet<(Destination, Result<Vec<DueItem>, ReadError>)>,
+    pulse: Pulse,
 }
 
 /// Destinations, each with its earliest due time.
@@ -59,7 +61,7 @@ type Joined = Result<(task::Id, Ended), JoinError>;
 
 impl<D: Deliver> Dispatcher<D> {
     /// A dispatcher that knows of nothing yet.
-    pub(super) fn new(worker: Worker<D>, rules: Rules) -> Dispatcher<D> {
+    pub(super) fn new(worker: Worker<D>, rules: Rules, pulse: Pulse) -> Dispatcher<D> {
         let (tell_taking, taking) = mpsc::channel(TAKING_MAX);
         Dispatcher {
             lines: Lines::new(rules),
@@ -77,6 +79,7 @@ impl<D: Deliver> Dispatcher<D> {
             tell_taking,
             taking,
             reads: JoinSet::new(),
+            pulse,
         }
     }
 
@@ -91,6 +94,7 @@ impl<D: Deliver> Dispatcher<D> {
             while !stop.claiming.is_cancelled() {
                 self.hand_out();
                 self.wait(&stop.claiming).await;
+                self.pulse.turned();
             }
         }
         self.drain(&stop.attempts).await;
@@ -109,6 +113,7 @@ impl<D: Deliver> Dispatcher<D> {
                         todo: "see what is wrong with the queue's file system",
                     });
                     tokio::time::sleep(pause).await;
+                    self.pulse.turned();
                     pause = pause.saturating_mul(2).min(START_PAUSE_MAX);
                 }
             }
@@ -205,6 +210,7 @@ impl<D: Deliver> Dispatcher<D> {
             Some(first) = self.reads.join_next() => was_read = Some(first),
             Some(first) = self.taking.recv() => taking = Some(first),
             () = self.keeper.written() => {}
+            () = self.pulse.stirred() => {}
             Ok(()) = self.settings.changed() => self.change(),
             () = tokio::time::sleep(sleep.unwrap_or_default()), if sleep.is_some() => {}
         }

@@ -22,6 +22,7 @@ mod operator;
 mod overtaken;
 mod pace;
 mod patience;
+mod pulse;
 mod recorder;
 mod releaser;
 mod remembered;
@@ -70,6 +71,7 @@ use delays::Delays;
 use dispatcher::Dispatcher;
 use lines::Rules;
 use mover::Mover;
+use pulse::Pulse;
 use releaser::Releaser;
 use settings::Settings;
 use suspension::SuspensionPolicy;
@@ -219,9 +221,11 @@ impl<D: Deliver> Queue<D> {
             store: store.clone(),
             events: events.clone(),
         };
+        let pulse = Pulse::default();
         let control = QueueControl {
             settings: change,
             recorder: recorder.clone(),
+            pulse: delivers.then(|| pulse.clone()),
         };
         let worker = Worker {
             store,
@@ -251,7 +255,7 @@ impl<D: Deliver> Queue<D> {
             suspension: SuspensionPolicy::of(&retry),
         };
         Queue {
-            dispatcher: delivers.then(|| Dispatcher::new(worker, rules)),
+            dispatcher: delivers.then(|| Dispatcher::new(worker, rules, pulse)),
             releaser,
             mover,
             sweeper,

@@ -7,6 +7,7 @@ use tokio::sync::watch;
 
 use crate::config::{Config, DestinationRates, QueueConfig};
 
+use super::pulse::Pulse;
 use super::recorder::Recorder;
 use super::{DELAY_PRECISION, RetryPolicy, SWEEP_PERIOD_MAX, SWEEP_PERIOD_MIN};
 
@@ -35,6 +36,8 @@ pub(super) type Live = watch::Receiver<Arc<Settings>>;
 pub struct QueueControl {
     pub(super) settings: watch::Sender<Arc<Settings>>,
     pub(super) recorder: Arc<Recorder>,
+    /// `None`: outside of mode `deliver` there is no dispatcher.
+    pub(super) pulse: Option<Pulse>,
 }
 
 impl Settings {
@@ -59,6 +62,20 @@ impl Settings {
 }
 
 impl QueueControl {
+    /// Wakes the dispatcher for nothing. Does not wait.
+    pub fn stir_dispatcher(&self) {
+        if let Some(pulse) = &self.pulse {
+            pulse.stir();
+        }
+    }
+
+    /// Grows with each turn of the dispatcher's loop, `None` where nothing is delivered. If it does not after
+    /// [`QueueControl::stir_dispatcher`], the dispatcher hangs.
+    #[must_use]
+    pub fn dispatcher_progress(&self) -> Option<u64> {
+        self.pulse.as_ref().map(Pulse::turns)
+    }
+
     /// From now on decisions are made by another configuration. What was decided before stays: who
     /// waits for the next attempt waits as long as it was told.
     pub fn apply(&self, config: &Config) {

@@ -20,7 +20,7 @@ use crate::outbound::{self, Outbound, OutboundChange, Ways};
 use crate::queue::QueueControl;
 use crate::store::Store;
 
-use super::ForwardLookup;
+use super::{ForwardLookup, manager};
 
 /// Reloads that may wait for their turn.
 const WAITING_MAX: usize = 4;
@@ -115,7 +115,9 @@ impl Reloader {
     /// configuration; for the end of the process only.
     pub(super) async fn run(mut self) {
         while let Some(Asked { by, answer }) = self.asked.recv().await {
+            manager::reloading();
             let outcome = self.reload(&by).await;
+            manager::ready();
             if let Some(answer) = answer {
                 let _ = answer.send(outcome); // who asked may be gone; the log has it
             }

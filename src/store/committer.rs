@@ -196,6 +196,7 @@ impl Committer {
                 None => None,
             };
             self.commit(gathered);
+            self.health.moves_on();
             if let Some(done) = close {
                 work.close();
                 let _ = done.send(self.close());
@@ -397,6 +398,7 @@ impl Committer {
                 std::process::abort(); // crashing is our recovery path
             }
             std::thread::sleep(REOPEN_PAUSE);
+            self.health.moves_on();
             let Ok(mended) = self.engine.reopen() else {
                 continue;
             };

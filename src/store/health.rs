@@ -16,6 +16,8 @@ pub(super) struct Health {
     min_free_space: AtomicU64,
     disk_low: AtomicBool,
     state: Mutex<State>,
+    /// What the committer has done so far: groups, and attempts to open the database again.
+    progress: AtomicU64,
 }
 
 #[derive(Default)]
@@ -34,6 +36,7 @@ impl Health {
             min_free_space: AtomicU64::new(min_free_space),
             disk_low: AtomicBool::new(false),
             state: Mutex::default(),
+            progress: AtomicU64::new(0),
         };
         health.look_at_disk();
         health
@@ -69,6 +72,15 @@ impl Health {
             .failed
             .clone()
             .or(slow.then(|| CommitError::Failed("the disk is very slow".into())))
+    }
+
+    /// The committer has done something: committed, or looked whether it can again.
+    pub(super) fn moves_on(&self) {
+        self.progress.fetch_add(1, Ordering::Relaxed);
+    }
+
+    pub(super) fn progress(&self) -> u64 {
+        self.progress.load(Ordering::Relaxed)
     }
 
     pub(super) fn failed(&self, error: &CommitError) {

@@ -335,6 +335,19 @@ impl Store {
         self.0.health.refuses()
     }
 
+    /// Gives the committer something to do, if it has nothing: a look at the database. Does not wait.
+    pub fn stir_committer(&self) {
+        // if there is no room it has enough to do
+        let _ = self.0.work.try_send(Work::LookAgain);
+    }
+
+    /// Grows whenever the committer has come to the end of a group, or of an attempt to open a failed
+    /// database again. If it does not after [`Store::stir_committer`], the committer hangs.
+    #[must_use]
+    pub fn committer_progress(&self) -> u64 {
+        self.0.health.progress()
+    }
+
     /// How much is in the queue. Cheap.
     #[must_use]
     pub fn counts(&self) -> Counts {

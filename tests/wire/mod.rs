@@ -48,6 +48,7 @@ mod remote_replies;
 mod reports;
 mod retention;
 mod routes;
+mod service_manager;
 mod seven_bit;
 mod shutdown;
 mod smuggling;
