@@ -17,7 +17,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::admin::Admin;
 use crate::config::{Config, Loaded, LogConfig, LogFormat, Mode};
-use crate::http::{self, Pages, Phase, Phases};
+use crate::http::{self, ControlSocket, HealthPort, Pages, Phase, Phases};
 use crate::inbound::{HostAddresses, HostLookup, Inbound, InboundSetupError, LookupError};
 use crate::mail::Domain;
 use crate::observe::{Events, LogSetupError, ProcessEvent, start_log, wall_clock};
@@ -207,16 +207,14 @@ async fn serve(loaded: &Loaded, store: &Store, events: &Events) -> Result<(), Se
         },
         http::api_router(admin.clone()),
     );
-    let control = tokio::spawn(http::serve_control(
-        config.control_socket.clone(),
-        router.clone(),
-        events.clone(),
-        over.clone(),
-    ));
-    let health = config.health.map(|address| {
-        let serving = http::serve(address, router, events.clone(), over.clone());
-        tokio::spawn(serving)
-    });
+    let control = ControlSocket::bind(config.control_socket.clone(), events)
+        .await
+        .map(|socket| tokio::spawn(socket.serve(router.clone(), over.clone())));
+    let health = match config.health {
+        Some(address) => HealthPort::bind(address, events).await,
+        None => None,
+    };
+    let health = health.map(|port| tokio::spawn(port.serve(router, over.clone())));
     phases.begin(Phase::Serving);
     manager::ready();
     let watched = tokio::spawn(watched.run());
@@ -245,8 +243,8 @@ async fn serve(loaded: &Loaded, store: &Store, events: &Events) -> Result<(), Se
     phases.begin(Phase::Draining);
     events.emit(ProcessEvent::Stopping { why });
     watched.abort();
-    manager::stopping(why);
     reloader.abort();
+    manager::stopping(why);
     accepting.cancel();
     stop.claiming.cancel();
     let grace = *shutdown_grace.borrow();
@@ -260,7 +258,9 @@ async fn serve(loaded: &Loaded, store: &Store, events: &Events) -> Result<(), Se
     .await;
     over.cancel();
     // They end by themselves soon after that.
-    let _ = tokio::time::timeout(LAST_WORDS, control).await;
+    if let Some(control) = control {
+        let _ = tokio::time::timeout(LAST_WORDS, control).await;
+    }
     // Orders end with whoever gave them; a page that is under way is done soon.
     let _ = tokio::time::timeout(LAST_WORDS, admin.finish()).await;
     if let Some(health) = health {

@@ -26,28 +26,38 @@ const BOUNDS: Bounds = Bounds {
     stall: Duration::from_secs(10 * 60),
 };
 
-/// Serves `router` (see [`api_router`](super::api_router)) on the control socket at `path` until
-/// `shutdown`, and takes the socket away then.
-pub async fn serve_control(
+/// The control socket, bound: from now on commands are heard, and answered when it is served.
+pub struct ControlSocket {
+    listener: UnixListener,
     path: PathBuf,
-    router: Router,
-    events: Events,
-    shutdown: CancellationToken,
-) {
-    let listener = match bind(&path).await {
-        Ok(listener) => listener,
-        Err(error) => {
-            let what = format!("the control socket {}: {error}", path.display());
-            events.emit(ProcessEvent::Warning {
-                what: &what,
-                todo: "commands cannot reach this relay; set SMTP_CONTROL_SOCKET to another path",
-            });
-            return;
+}
+
+impl ControlSocket {
+    /// Binds it at `path`. `None`: that failed, which is told.
+    pub async fn bind(path: PathBuf, events: &Events) -> Option<ControlSocket> {
+        match bind(&path).await {
+            Ok(listener) => {
+                events.emit(ProcessEvent::ControlListening { path: &path });
+                Some(ControlSocket { listener, path })
+            }
+            Err(error) => {
+                let what = format!("the control socket {}: {error}", path.display());
+                events.emit(ProcessEvent::Warning {
+                    what: &what,
+                    todo: "commands cannot reach this relay; set SMTP_CONTROL_SOCKET to another path",
+                });
+                None
+            }
         }
-    };
-    events.emit(ProcessEvent::ControlListening { path: &path });
-    serve_http(listener, router, BOUNDS, shutdown).await;
-    let _ = std::fs::remove_file(&path); // a later start takes away what is left
+    }
+
+    /// Serves `router` (see [`api_router`](super::api_router)) until `shutdown`, and takes the socket away
+    /// then.
+    pub async fn serve(self, router: Router, shutdown: CancellationToken) {
+        let ControlSocket { listener, path } = self;
+        serve_http(listener, router, BOUNDS, shutdown).await;
+        let _ = std::fs::remove_file(&path); // a later start takes away what is left
+    }
 }
 
 /// Binds; what an earlier process left there is taken away, but not what another one listens on.

@@ -11,7 +11,7 @@ mod server;
 mod visitors;
 
 pub use api::{EXPLAIN, api_router};
-pub use control::serve_control;
+pub use control::ControlSocket;
 pub use health::{Phase, Phases};
 
 use std::net::SocketAddr;
@@ -88,29 +88,34 @@ pub fn pages_router(pages: Pages, others: Router) -> Router {
         .layer(middleware::from_fn_with_state(guard, visitors::guard))
 }
 
-/// Serves `router` (see [`pages_router`]) on `address` until `shutdown`.
-pub async fn serve(
-    address: SocketAddr,
-    router: Router,
-    events: Events,
-    shutdown: CancellationToken,
-) {
-    let listener = match TcpListener::bind(address).await {
-        Ok(listener) => listener,
-        Err(error) => {
-            let error = format!("{error}; set SMTP_HEALTH_ADDR, or SMTP_HEALTH_DISABLE=true");
-            events.emit(ProcessEvent::NotListening {
-                address,
-                what: "health",
-                error: &error,
-            });
-            return;
+/// The health port, bound: from now on it may be called, and answers when it is served.
+pub struct HealthPort(TcpListener);
+
+impl HealthPort {
+    /// Binds `address`. `None`: that failed, which is told.
+    pub async fn bind(address: SocketAddr, events: &Events) -> Option<HealthPort> {
+        match TcpListener::bind(address).await {
+            Ok(listener) => {
+                events.emit(ProcessEvent::Listening {
+                    address: listener.local_addr().unwrap_or(address),
+                    what: "health",
+                });
+                Some(HealthPort(listener))
+            }
+            Err(error) => {
+                let error = format!("{error}; set SMTP_HEALTH_ADDR, or SMTP_HEALTH_DISABLE=true");
+                events.emit(ProcessEvent::NotListening {
+                    address,
+                    what: "health",
+                    error: &error,
+                });
+                None
+            }
         }
-    };
-    let bound = listener.local_addr().unwrap_or(address);
-    events.emit(ProcessEvent::Listening {
-        address: bound,
-        what: "health",
-    });
-    serve_http(listener, router, BOUNDS, shutdown).await;
+    }
+
+    /// Serves `router` (see [`pages_router`]) until `shutdown`.
+    pub async fn serve(self, router: Router, shutdown: CancellationToken) {
+        serve_http(self.0, router, BOUNDS, shutdown).await;
+    }
 }

@@ -8,7 +8,7 @@ use sd_notify::NotifyState;
 use tokio::time::{MissedTickBehavior, interval};
 
 use crate::mail::{StateName, UnixMillis};
-use crate::observe::{Events, ProcessEvent, wall_clock};
+use crate::observe::{Events, ProcessEvent, Shown, wall_clock};
 use crate::queue::QueueControl;
 use crate::store::{CommitError, Counts, Store};
 
@@ -16,8 +16,8 @@ use crate::store::{CommitError, Counts, Store};
 const STATUS_EVERY: Duration = Duration::from_secs(5);
 /// So often in a watchdog's time there is a look at who gets on.
 const LOOKS: u32 = 4;
-/// Longest status, in octets.
-const STATUS_MAX: usize = 500;
+/// Longest reason for an end, in octets.
+const REASON_BYTES_MAX: usize = 500;
 
 /// Tells the service manager, if one wants to know: `NOTIFY_SOCKET` is set.
 fn tell(states: &[NotifyState<'_>]) {
@@ -46,7 +46,9 @@ pub(super) fn stopping(why: &str) {
 
 /// Why the relay ends, in one line.
 pub(super) fn failed(why: &str) {
-    tell(&[NotifyState::Status(&one_line(why))]);
+    let why = Shown(why).to_string(); // in one line
+    let why = &why[..why.floor_char_boundary(REASON_BYTES_MAX)];
+    tell(&[NotifyState::Status(why)]);
 }
 
 /// Whose progress is looked at.
@@ -142,34 +144,17 @@ fn status(
     now: UnixMillis,
     refuses: Option<&CommitError>,
 ) -> String {
-    let parts = [StateName::Queued, StateName::Deferred, StateName::Held].map(|state| {
-        let name = state.as_str();
-        let age = oldest_deferred.filter(|_| state == StateName::Deferred);
-        match (counts.recipients_in(state), age) {
-            (0, _) | (_, None) => format!("{} {name}", counts.recipients_in(state)),
-            (count, Some(since)) => {
-                let minutes = now.since(since).as_secs() / 60;
-                format!("{count} {name} (the oldest for {minutes} min)")
-            }
-        }
-    });
     let mail = match refuses {
         None => "accepting mail".to_owned(),
-        Some(why) => format!("REFUSING MAIL: {why}"),
+        Some(why) => format!("REFUSING MAIL: {}", Shown(why)),
     };
-    one_line(&format!("{mail}; recipients: {}", parts.join(", ")))
-}
-
-/// What fits a status: no control characters, bounded.
-fn one_line(text: &str) -> String {
-    let mut line = String::new();
-    for c in text.chars() {
-        if line.len() + c.len_utf8() > STATUS_MAX {
-            break;
-        }
-        line.push(if c.is_control() { ' ' } else { c });
-    }
-    line
+    let [queued, deferred, held] = [StateName::Queued, StateName::Deferred, StateName::Held]
+        .map(|state| counts.recipients_in(state));
+    let age = match oldest_deferred {
+        Some(since) => format!(" (the oldest for {} min)", now.since(since).as_secs() / 60),
+        None => String::new(),
+    };
+    format!("{mail}; recipients: {queued} queued, {deferred} deferred{age}, {held} held")
 }
 
 #[cfg(test)]
@@ -206,11 +191,5 @@ mod tests {
         );
         let full = status(&Counts::default(), None, now, Some(&CommitError::DiskFull));
         assert!(full.starts_with("REFUSING MAIL: "), "{full}");
-    }
-
-    #[test]
-    fn a_status_is_one_line_that_fits() {
-        assert_eq!(one_line("a\nREADY=1"), "a READY=1");
-        assert!(one_line(&"ü".repeat(STATUS_MAX)).len() <= STATUS_MAX);
     }
 }

@@ -230,6 +230,7 @@ impl Committer {
     fn commit(&self, gathered: Vec<Work>) {
         let mut group = Group::default();
         let mut pending = Vec::with_capacity(gathered.len());
+        let only_looks = gathered.iter().all(|work| matches!(work, Work::LookAgain));
         let result = self
             .engine
             .trees()
@@ -268,7 +269,9 @@ impl Committer {
                 // dispatcher comes to tell of an attempt.
                 pending.into_iter().for_each(|one| one.tell(None));
                 self.news.tell();
-                self.events.emit(QueueEvent::Committed { messages, took });
+                if !only_looks {
+                    self.events.emit(QueueEvent::Committed { messages, took });
+                }
                 if self.engine.is_suspect() {
                     self.reopen(&[]);
                 }

@@ -3,7 +3,7 @@
 use std::fmt::Write as _;
 use std::fs;
 use std::panic::Location;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::process::Stdio;
 
 use rustix::process::{Pid, Signal, kill_process};
@@ -12,11 +12,14 @@ use tokio::process::Child;
 
 use super::program;
 use super::system_calls::{SystemCalls, Traced};
-use crate::support::{World, mail, within};
+use crate::support::{Line, Relay, ServiceManager, World, mail, within};
 
 /// As in docs/durability.md. `-s` is larger than any single write, so that nothing is cut.
 const ARGUMENTS: &str = "-f -yy -s 1048576 -e signal=none -e trace=openat,mkdir,write,writev,\
                          pwrite64,pwritev,fdatasync,fsync,sendto,recvfrom";
+/// Makes each flush hang for longer than it takes until the disk counts as very slow and that is told.
+const HANGING_DISK: &str =
+    "-f -e signal=none -e trace=fdatasync -e inject=fdatasync:delay_enter=20000000";
 
 #[tokio::test]
 async fn every_file_that_holds_a_message_is_flushed_before_its_250() {
@@ -25,7 +28,7 @@ async fn every_file_that_holds_a_message_is_flushed_before_its_250() {
         return;
     }
     let world = World::setup().set("SMTP_MODE", "hold").await;
-    let strace = Strace::attach(world.relay().pid(), world.relay().directory()).await;
+    let strace = Strace::attach(world.relay(), ARGUMENTS).await;
 
     let sizes = [("small", 4 * 1024), ("large", 100 * 1024)];
     let mut accepted = Vec::new();
@@ -56,6 +59,35 @@ async fn every_file_that_holds_a_message_is_flushed_before_its_250() {
         };
         assert_eq!(kinds, wanted, "files of the {name} message: {files:?}");
     }
+}
+
+#[tokio::test]
+async fn the_watchdog_goes_hungry_while_a_flush_hangs() {
+    if !program::asked_for() {
+        return;
+    }
+    let manager = ServiceManager::new();
+    let world = World::setup()
+        .set("SMTP_MODE", "hold")
+        .set("NOTIFY_SOCKET", &manager.path())
+        .set("WATCHDOG_USEC", "400000")
+        .await;
+    manager.hears("WATCHDOG=1").await;
+    let _strace = Strace::attach(world.relay(), HANGING_DISK).await;
+    let mut client = world.client().session().await;
+    client.up_to_data(&mail().to("ann@dest.test")).await;
+    client.send_octets("Subject: x\r\n\r\nx\r\n.\r\n").await;
+    let hangs = |line: &Line| {
+        line.text
+            .contains("the committer does not get on with its work")
+    };
+    world.log().wait_for(hangs).await;
+    // From here on, for all the time that it takes until the disk counts as very slow.
+    manager.forgets();
+    let heard = manager.hears_until("STATUS=REFUSING MAIL").await;
+    let fed = heard.iter().any(|told| told.contains("WATCHDOG=1"));
+    assert!(!fed, "{heard:?}");
+    world.relay().kill().await;
 }
 
 /// Lines that can be told from all others, `size` octets in all or a little more.
@@ -90,12 +122,14 @@ struct Strace {
 impl Strace {
     /// Returns when all threads of the process are watched.
     #[track_caller]
-    fn attach(process: Pid, directory: &Path) -> impl Future<Output = Strace> {
+    fn attach(relay: &Relay, arguments: &str) -> impl Future<Output = Strace> {
         let here = Location::caller();
-        let mut command = program::command("strace", "strace", ARGUMENTS);
-        let output = directory.join("strace");
+        let mut command = program::command("strace", "strace", arguments);
+        let output = relay.directory().join("strace");
         command.arg("-o").arg(&output);
-        command.arg("-p").arg(process.as_raw_nonzero().to_string());
+        command
+            .arg("-p")
+            .arg(relay.pid().as_raw_nonzero().to_string());
         async move {
             command.stderr(Stdio::piped());
             let mut child = command.spawn().expect("the program was found");

@@ -39,7 +39,6 @@
 //! | TLS of the relay | `World::setup().with_tls().await` · `c.starttls(world.ca().client(), "gp.test").await` · `.port(world.tls_port())` and `c.handshake(...)` |
 //! | DNS | `world.dns().mx(...)`, `.a(...)`, `.null_mx(...)`, `.troubles("example.net", MX, Trouble::ServFail)` or `Trouble::Forged {...}`, `.never_asked(...)` |
 //! | DKIM | `world.starts_signing_for("gp.test").await` · `world.verifies(message.octets()).await` · `world.checked_keys().await` |
-//! | DNS | `world.dns().mx(...)`, `.a(...)`, `.null_mx(...)`, `.troubles("example.net", MX, Trouble::ServFail)`, `.never_asked(...)` |
 //! | a dialogue | `let mut c = world.client().session().await;` `c.cmd("RCPT TO:<a@b>").await.expect("503 5.5.1");` |
 //! | many lines of it | `c.dialogue([("MAIL FROM:<a@b>", "250"), ("RCPT TO:<a@b>", "250"), ("DATA", "354")]).await;` |
 //! | the first octets | `let mut c = world.client().from("127.0.0.9").connect().await;` `c.read_reply().await.expect("554 5.7.1");` |
@@ -47,6 +46,7 @@
 //! | segments | `c.send_octets(...)` one · `c.send_each_octet(...)` · `c.send_pieces(random.cut(...))` · `c.pipeline([...])` |
 //! | how it ends | `c.expect_closed().await` · `c.in_sync().await` · `c.half_close().await` · `c.reset()` |
 //! | the control socket | `relay.control().get("/api/v1/queue").await.lines()` · `.post("/api/v1/queue/purge", json!({...})).await.done()` |
+//! | what systemd hears | `let manager = ServiceManager::new();` `.set("NOTIFY_SOCKET", &manager.path())` · `manager.hears("READY=1").await` |
 //! | a program on a terminal | `let mut t = world.relay().on_a_terminal(["auth", "hash"]);` `t.shows("Password: ").await;` `t.types("x");` |
 //! | a command | `world.relay().does(["queue", "list", "--json"]).await.json_lines()` · `.ends_with(3).complains("nothing matches")` |
 //! | a command that goes on | `let mut watch = world.relay().begins(["queue", "watch"]);` `watch.line().await` · `watch.interrupt()` · `watch.ends().await` |
@@ -107,6 +107,7 @@ mod reply;
 mod report;
 mod running;
 mod scram;
+mod service_manager;
 mod stuffing;
 mod submission;
 mod task;
@@ -140,6 +141,7 @@ pub use self::reply::{Id, Reply, Wanted};
 pub use self::report::{Part, Report};
 pub use self::running::Running;
 pub use self::scram::Scram;
+pub use self::service_manager::ServiceManager;
 pub use self::stuffing::{stuffed, unstuffed};
 pub use self::submission::Submission;
 pub use self::task::Task;

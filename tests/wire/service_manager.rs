@@ -1,51 +1,10 @@
 //! What a service manager hears: readiness, reloads, stops, the queue in a line, and that work goes on.
 
-use std::panic::Location;
-
-use tokio::net::UnixDatagram;
-
-use crate::support::{World, mail, within};
-
-/// What systemd listens on for the relay.
-struct Manager {
-    socket: UnixDatagram,
-    directory: tempfile::TempDir,
-}
-
-impl Manager {
-    fn new() -> Manager {
-        let directory = tempfile::tempdir().unwrap();
-        Manager {
-            socket: UnixDatagram::bind(directory.path().join("notify")).unwrap(),
-            directory,
-        }
-    }
-
-    fn path(&self) -> String {
-        self.directory.path().join("notify").display().to_string()
-    }
-
-    /// The next message that `wanted` is part of; what comes before is passed over.
-    #[track_caller]
-    fn hears(&self, wanted: &str) -> impl Future<Output = String> {
-        let (here, wanted) = (Location::caller(), wanted.to_owned());
-        let describe = format!("the service manager to hear {wanted}");
-        within(here, || describe, async move {
-            let mut octets = [0; 4096];
-            loop {
-                let length = self.socket.recv(&mut octets).await.unwrap();
-                let told = String::from_utf8(octets[..length].to_vec()).unwrap();
-                if told.contains(&wanted) {
-                    return told;
-                }
-            }
-        })
-    }
-}
+use crate::support::{ServiceManager, World, mail};
 
 #[tokio::test]
 async fn the_service_manager_hears_of_readiness_the_queue_reloads_and_the_end() {
-    let manager = Manager::new();
+    let manager = ServiceManager::new();
     let world = World::setup()
         .set("SMTP_MODE", "hold")
         .set("NOTIFY_SOCKET", &manager.path())
@@ -84,7 +43,7 @@ async fn the_service_manager_hears_of_readiness_the_queue_reloads_and_the_end() 
 #[tokio::test]
 async fn the_watchdog_is_fed_by_work_also_where_there_is_no_mail_or_no_delivery() {
     for mode in ["deliver", "hold"] {
-        let manager = Manager::new();
+        let manager = ServiceManager::new();
         let world = World::setup()
             .set("SMTP_MODE", mode)
             .set("NOTIFY_SOCKET", &manager.path())
