@@ -306,6 +306,9 @@ pub enum VerifyLine {
         bytes: u64,
         /// How much is damaged.
         damaged: u64,
+        /// How much was damaged, and put aside or mended, when the queue was opened: by the relay as it
+        /// started, or by a command.
+        damaged_at_open: u64,
     },
     /// It could not go on. The last line.
     Failed {

@@ -29,6 +29,7 @@ impl Admin {
                 messages: 0,
                 bytes: 0,
                 damaged: 0,
+                damaged_at_open: 0,
             };
             return Ok(stream::iter([Ok(vec![nothing])]).boxed());
         };
@@ -124,6 +125,7 @@ impl Inspection {
                     messages: self.messages,
                     bytes: self.bytes,
                     damaged: self.damaged,
+                    damaged_at_open: self.store.damaged_at_open(),
                 });
             }
         }

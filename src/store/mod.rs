@@ -83,7 +83,7 @@ use health::Health;
 use news::NewsBoard;
 use open::QueueDirectory;
 use quarantine::Quarantine;
-use recovery::Recovery;
+use recovery::{Recovered, Recovery};
 use reroute::Routing;
 use retained::Written;
 
@@ -123,6 +123,7 @@ struct Inner {
     /// How far [`Store::move_over_to_files`] has come in the order of closing times.
     moved: Mutex<Vec<u8>>,
     quarantine: Quarantine,
+    damaged_at_open: u64,
     /// Locked as long as this lives.
     directory: QueueDirectory,
 }
@@ -271,7 +272,10 @@ impl Store {
             path: path.clone(),
             error: error.to_string(),
         };
-        let tally = recovery.run().map_err(database_error)?;
+        let Recovered {
+            tally,
+            damaged: damaged_at_open,
+        } = recovery.run().map_err(database_error)?;
         let engine = Arc::new(Engine::new(directory.database(), trees));
         let (counters, news) = (
             Arc::new(Counters::new(tally)),
@@ -317,6 +321,7 @@ impl Store {
             events,
             moved,
             quarantine,
+            damaged_at_open,
             directory,
         })))
     }
@@ -333,6 +338,12 @@ impl Store {
     #[must_use]
     pub fn refuses_mail(&self) -> Option<CommitError> {
         self.0.health.refuses()
+    }
+
+    /// How much was found to be damaged as this store was opened, and put aside or mended.
+    #[must_use]
+    pub fn damaged_at_open(&self) -> u64 {
+        self.0.damaged_at_open
     }
 
     /// Gives the committer something to do, if it has nothing: a look at the database. Does not wait.

@@ -38,6 +38,14 @@ pub(super) struct Recovery<'a> {
     pub events: &'a Events,
 }
 
+/// How the store is after it was put in order.
+#[derive(Debug)]
+pub(super) struct Recovered {
+    pub tally: Tally,
+    /// How much was damaged.
+    pub damaged: u64,
+}
+
 /// What was found and done.
 #[derive(Debug, Default)]
 struct Found {
@@ -51,10 +59,10 @@ struct Found {
 
 impl Recovery<'_> {
     /// Puts the store in order and says how much is in it. Blocks.
-    pub(super) fn run(&self) -> Result<Tally, sled::Error> {
+    pub(super) fn run(&self) -> Result<Recovered, sled::Error> {
         let clean = clean_stop::take(self.trees, self.routing_fingerprint)?;
         if let Some(tally) = clean.filter(|_| !self.damaged) {
-            return Ok(tally);
+            return Ok(Recovered { tally, damaged: 0 });
         }
         let mut found = Found::default();
         self.messages(&mut found)?;
@@ -71,7 +79,10 @@ impl Recovery<'_> {
             lines_mended: found.lines_mended,
             damaged: found.damaged,
         });
-        Ok(found.tally)
+        Ok(Recovered {
+            tally: found.tally,
+            damaged: found.damaged,
+        })
     }
 
     /// Every message with its recipients and its body, and recipients that no message names. Both
@@ -164,7 +175,7 @@ impl Recovery<'_> {
         found: &mut Found,
     ) -> Result<(), sled::Error> {
         let id = stored.message.id;
-        let mut count = 0;
+        let (mut count, mut put_aside) = (0, 0);
         let mut ended = Some(Ended::default());
         let mut delta = Delta::default();
         for entry in recipients {
@@ -180,6 +191,7 @@ impl Recovery<'_> {
                     "record damaged",
                 )?;
                 found.damaged += 1;
+                put_aside += 1;
                 continue;
             };
             count += 1;
@@ -190,12 +202,15 @@ impl Recovery<'_> {
             }
         }
         if count != stored.recipients {
-            let lost = stored.recipients.saturating_sub(count);
-            self.alarm(&format!(
-                "{id}: {lost} of {} recipients are missing in the database",
-                stored.recipients
-            ));
-            found.damaged += 1;
+            // Those that were put aside are told of already.
+            let lost = stored.recipients.saturating_sub(count + put_aside);
+            if put_aside == 0 || lost > 0 {
+                self.alarm(&format!(
+                    "{id}: {lost} of {} recipients are missing in the database",
+                    stored.recipients
+                ));
+                found.damaged += 1;
+            }
             // Told once is enough.
             let stored = StoredMessage {
                 recipients: count,

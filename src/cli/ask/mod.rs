@@ -126,6 +126,11 @@ impl Asker {
         }
     }
 
+    /// Whether the queue was opened for this command, since no relay runs.
+    pub(super) fn opened_queue(&self) -> bool {
+        matches!(self.way, Way::Queue(_))
+    }
+
     /// Asks, and gives the answer as soon as it begins. The path and query must be valid in a request
     /// line: see [`query_of`] and [`segment`].
     pub(super) async fn send(

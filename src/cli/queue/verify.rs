@@ -19,7 +19,8 @@ Examples:
   gopherpost queue verify
   gopherpost queue verify --repair --json
 
-Exit status 1: something is damaged, or was until --repair put it aside.")]
+Exit status 1: something is damaged, or was until --repair, or the opening of the queue for this
+command, put it aside.")]
 pub(in crate::cli) struct Verify {
     /// Put what is damaged into quarantine/ in the queue's directory; the rest goes on, and senders of
     /// damaged texts are told
@@ -64,17 +65,24 @@ pub(super) async fn verify(asked: &Verify, asker: &Asker) -> Outcome {
                 messages,
                 bytes,
                 damaged,
+                damaged_at_open,
             } => {
                 bar.clear();
                 if !asked.json {
                     let read = of(messages, "message");
                     let size = octets(bytes);
                     writeln!(out, "{read} read, {size} of bodies; {damaged} damaged")?;
+                    if damaged_at_open > 0 {
+                        let when = "damaged when the queue was opened, see the log";
+                        writeln!(out, "{damaged_at_open} more {when}")?;
+                    }
                 }
                 out.flush()?;
-                return match damaged {
-                    0 => Ok(()),
-                    _ => Err(CommandError::Told),
+                // What a relay found when it started was told then, and is over.
+                let found_by_us = asker.opened_queue() && damaged_at_open > 0;
+                return match damaged > 0 || found_by_us {
+                    false => Ok(()),
+                    true => Err(CommandError::Told),
                 };
             }
             VerifyLine::Failed { error } => {
