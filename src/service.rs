@@ -8,6 +8,7 @@ use std::io;
 use std::sync::Arc;
 use std::time::Duration;
 
+use axum::Router;
 use rustix::fs::Mode as FileMode;
 use tokio::runtime::Runtime;
 use tokio::signal::unix::{Signal, SignalKind, signal};
@@ -207,14 +208,7 @@ async fn serve(loaded: &Loaded, store: &Store, events: &Events) -> Result<(), Se
         },
         http::api_router(admin.clone()),
     );
-    let control = ControlSocket::bind(config.control_socket.clone(), events)
-        .await
-        .map(|socket| tokio::spawn(socket.serve(router.clone(), over.clone())));
-    let health = match config.health {
-        Some(address) => HealthPort::bind(address, events).await,
-        None => None,
-    };
-    let health = health.map(|port| tokio::spawn(port.serve(router, over.clone())));
+    let doors = Doors::open(config, router, events, &over).await;
     phases.begin(Phase::Serving);
     manager::ready();
     let watched = tokio::spawn(watched.run());
@@ -257,17 +251,42 @@ async fn serve(loaded: &Loaded, store: &Store, events: &Events) -> Result<(), Se
     )
     .await;
     over.cancel();
-    // They end by themselves soon after that.
-    if let Some(control) = control {
-        let _ = tokio::time::timeout(LAST_WORDS, control).await;
-    }
+    doors.closed().await;
     // Orders end with whoever gave them; a page that is under way is done soon.
     let _ = tokio::time::timeout(LAST_WORDS, admin.finish()).await;
-    if let Some(health) = health {
-        let _ = tokio::time::timeout(LAST_WORDS, health).await;
-    }
     outbound.close(LAST_WORDS).await;
     Ok(())
+}
+
+/// Where HTTP is answered: the control socket and the health port, as far as they could be bound.
+struct Doors(Vec<JoinHandle<()>>);
+
+impl Doors {
+    /// Binds them, and serves `router` there until `over`.
+    async fn open(
+        config: &Config,
+        router: Router,
+        events: &Events,
+        over: &CancellationToken,
+    ) -> Doors {
+        let mut serving = Vec::new();
+        if let Some(socket) = ControlSocket::bind(config.control_socket.clone(), events).await {
+            serving.push(tokio::spawn(socket.serve(router.clone(), over.clone())));
+        }
+        if let Some(address) = config.health
+            && let Some(port) = HealthPort::bind(address, events).await
+        {
+            serving.push(tokio::spawn(port.serve(router, over.clone())));
+        }
+        Doors(serving)
+    }
+
+    /// Waits until they are closed, which they are soon after `over`.
+    async fn closed(self) {
+        for door in self.0 {
+            let _ = tokio::time::timeout(LAST_WORDS, door).await;
+        }
+    }
 }
 
 /// Lets sessions and deliveries end, until the grace is over or another signal comes; then ends them.
