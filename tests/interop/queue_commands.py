@@ -14,7 +14,7 @@ from lab import *
 TOTAL = int(sys.argv[1]) if len(sys.argv) > 1 else 1_000_000
 PURGED = int(sys.argv[2]) if len(sys.argv) > 2 else 100_000
 EACH, DESTINATIONS, LIST_MIB = 1_000, 10_000, 64
-SESSIONS, SAMPLES = 20, 3
+SESSIONS, SAMPLES, PAIRS = 20, 3, 7
 
 
 def peak_mib(pid):
@@ -28,9 +28,10 @@ def peak_mib(pid):
 
 
 class Run:
-    """A command that ended: its exit status, seconds, peak resident memory in MiB, output."""
+    """A command that ended, killed if `over` came first: its exit status, seconds, peak resident memory in
+    MiB, output."""
 
-    def __init__(self, relay, *arguments, keep=True):
+    def __init__(self, relay, *arguments, keep=True, over=None):
         out = tempfile.TemporaryFile(dir=Scratch.now.path) if keep else subprocess.DEVNULL
         began = time.monotonic()
         process = subprocess.Popen([BINARY, *arguments], env=relay.env, cwd="/", stdin=subprocess.DEVNULL, stdout=out, stderr=subprocess.DEVNULL)
@@ -42,7 +43,8 @@ class Run:
                 self.status = process.wait(0.01)
                 break
             except subprocess.TimeoutExpired:
-                pass
+                if over and over.is_set():
+                    process.kill()
         self.seconds, self.output = time.monotonic() - began, ""
         if keep:
             out.seek(0)
@@ -107,30 +109,35 @@ def time_commands(relay):
 
 
 def acceptance_meanwhile(relay, label, busy):
-    """Acceptance alone and beside `busy`, which is done again and again, in turns."""
+    """Acceptance alone and beside `busy`, which is done again and again: pairs, one right after the other,
+    since other work on the machine shows in single figures by a tenth and more."""
     alone, beside = [], []
-    for _ in range(SAMPLES):
+    for _ in range(PAIRS):
         alone.append(accepted_per_second(relay, 10_000))
         over = threading.Event()
 
         def work():
             while not over.is_set():
-                busy()
+                busy(over)
 
         thread = threading.Thread(target=work)
         thread.start()
         beside.append(accepted_per_second(relay, 10_000))
         over.set()
         thread.join()
-    alone, beside = sorted(alone)[SAMPLES // 2], sorted(beside)[SAMPLES // 2]
-    say("  accepted at %d sessions: %.0f/s alone, %.0f/s beside %s: %.0f %%" % (SESSIONS, alone, beside, label, 100 * beside / alone))
+    shares = sorted(100 * with_it / without for with_it, without in zip(beside, alone))
+    alone, beside = sorted(alone)[PAIRS // 2], sorted(beside)[PAIRS // 2]
+    say(
+        "  accepted at %d sessions: %.0f/s alone, %.0f/s beside %s: %.0f %% (of %d pairs: %.0f to %.0f)"
+        % (SESSIONS, alone, beside, label, shares[PAIRS // 2], PAIRS, shares[0], shares[-1])
+    )
 
 
 def measure(relay):
     time_commands(relay)
     runs = [["queue", "list", "--json"], ["queue", "stats"], ["queue", "purge", "--domain", "d1*.test", "--dry-run"]]
     for arguments in runs:
-        acceptance_meanwhile(relay, " ".join(arguments), lambda: Run(relay, *arguments, keep=False))
+        acceptance_meanwhile(relay, " ".join(arguments), lambda over: Run(relay, *arguments, keep=False, over=over))
 
 
 def states(relay):
