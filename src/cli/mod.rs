@@ -37,10 +37,10 @@ use ending::{configuration, exit};
 #[must_use]
 pub fn main() -> ExitCode {
     let cli = Cli::parse();
-    let sources = Sources::from_process;
+    let sources = Sources::for_command;
     let config = || configuration(&sources());
     exit(match cli.command.unwrap_or(Command::Serve) {
-        Command::Serve => serve::run(&sources()),
+        Command::Serve => serve::run(&Sources::from_process()),
         Command::Config { command } => config_check::run(&command, &sources()),
         Command::Queue { command } => config().and_then(|config| queue::run(&command, &config)),
         Command::Dest { command } => config().and_then(|config| dest::run(&command, &config)),

@@ -1,5 +1,6 @@
 //! From sources to [`Config`]: each variable taken once, then the relations between them.
 
+use std::collections::BTreeSet;
 use std::net::SocketAddr;
 
 use super::dkim_key::{DkimKeyConfig, DkimKeySource};
@@ -24,6 +25,8 @@ pub struct Loaded {
     pub settings: Vec<Setting>,
     /// To be told once at start.
     pub warnings: Vec<Warning>,
+    /// Names of what the environment set just as the file of settings did when the process started.
+    pub(super) read_twice: BTreeSet<String>,
 }
 
 /// All that can be said about a configuration, good or not.
@@ -52,6 +55,7 @@ impl Config {
             config,
             settings,
             warnings,
+            read_twice: sources.read_twice.clone(),
         })
     }
 }

@@ -59,6 +59,10 @@ GopherPost reads environment variables, and the file `.env` in its working direc
 in the environment wins over `.env`. Nothing else of `.env` than variables that begin with `SMTP_`
 is used, and what is in it does not become part of the environment.
 
+A command other than `serve`, where there is neither a `.env` nor such a variable in the environment, takes
+`/etc/gopherpost/gopherpost.env` if it is there, and looks for the control socket in `/run/gopherpost`: so
+`gopherpost queue list` finds the relay that is installed as a service.
+
 `gopherpost config check` prints every variable with what is in force and where it comes from, then
 warnings, then all problems at once. It exits with 0 if the relay would start, otherwise with 1.
 
@@ -79,8 +83,8 @@ warnings, then all problems at once. It exits with 0 if the relay would start, o
 
 ## Changes while the relay runs
 
-`gopherpost reload`, or SIGHUP, makes the running relay read `.env` again, the files that `X_FILE` names,
-certificates and keys. What is `live` in the tables below is in force from then on; what says `restart`
+`gopherpost reload`, or SIGHUP, makes the running relay read `.env`, or the file that `SMTP_ENV_FILE` names,
+again, and the files that `X_FILE` names, certificates and keys. What is `live` in the tables below is in force from then on; what says `restart`
 keeps its value until the relay is started again. See [reload.md](reload.md).
 
 ## Mistakes

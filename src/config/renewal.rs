@@ -18,12 +18,14 @@ pub struct Renewal {
 }
 
 impl Loaded {
-    /// What is to hold after what is given now. Pure.
+    /// What is to hold after what is given now. What systemd had read in the file of settings for the
+    /// environment, which stays as it was, is what the file says now. Pure.
     ///
     /// # Errors
     /// The relay would not start with it, or its live values don't fit what is kept: all problems at
     /// once.
     pub fn renewed(&self, mut sources: Sources) -> Result<Renewal, ConfigProblems> {
+        sources.leave_to_file(&self.read_twice);
         let wanted = Config::load(&sources)?;
         let differences = diff(&self.settings, &wanted.settings);
         sources.keep(&self.settings);
@@ -36,8 +38,12 @@ impl Loaded {
             });
             ConfigProblems(with_kept.collect())
         })?;
+        let read_twice = self.read_twice.clone();
         Ok(Renewal {
-            loaded,
+            loaded: Loaded {
+                read_twice,
+                ..loaded
+            },
             differences,
         })
     }

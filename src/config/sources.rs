@@ -1,6 +1,6 @@
 //! Where values come from: the environment, `.env`, and the files that secrets are in.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::ffi::OsString;
 use std::fmt;
 use std::io::{self, Read};
@@ -17,12 +17,21 @@ const RUNTIME_DIRECTORY: &str = "RUNTIME_DIRECTORY";
 const DOTENV: &str = ".env";
 /// Names another file than that, in the environment only.
 const ENV_FILE: &str = "SMTP_ENV_FILE";
+/// Where an installation has its settings, and its relay the control socket: for commands in a shell that
+/// says neither. A relay itself is told.
+const INSTALLED_ENV_FILE: &str = "/etc/gopherpost/gopherpost.env";
+const INSTALLED_RUNTIME_DIRECTORY: &str = "/run/gopherpost";
 /// Longest `.env` or secret that is read, in bytes.
 const FILE_BYTES_MAX: u64 = 1024 * 1024;
 
 /// Everything that the configuration is made from.
 pub struct Sources {
     pub(super) given: BTreeMap<String, Given>,
+    /// What the file of settings says, also where the environment wins.
+    in_file: BTreeMap<String, Given>,
+    /// Names of what the environment sets just as the file does: systemd has read it there
+    /// (`EnvironmentFile=`). It counts as the file's.
+    pub(super) read_twice: BTreeSet<String>,
     pub(super) host_name: String,
     pub(super) logical_cpus: usize,
     /// Of systemd's `RuntimeDirectory=`.
@@ -74,6 +83,29 @@ impl Sources {
     /// Never fails: what can't be read becomes a problem that [`super::Config::load`] reports.
     #[must_use]
     pub fn from_process() -> Sources {
+        let mut sources = Sources::of_process_alone();
+        sources.add_file();
+        sources
+    }
+
+    /// The same for a command: where no `.env` is, the settings of the relay that is installed on this
+    /// machine, if one is and nothing in the environment leads elsewhere.
+    #[must_use]
+    pub fn for_command() -> Sources {
+        let mut sources = Sources::of_process_alone();
+        let installed = Path::new(INSTALLED_ENV_FILE);
+        if sources.given.is_empty() && !Path::new(DOTENV).exists() && installed.exists() {
+            let runtime_directory = sources.runtime_directory.take();
+            sources.runtime_directory =
+                runtime_directory.or(Some(INSTALLED_RUNTIME_DIRECTORY.to_owned()));
+            sources.add_named_file(installed);
+        } else {
+            sources.add_file();
+        }
+        sources
+    }
+
+    fn of_process_alone() -> Sources {
         let mut sources = Sources::of([]);
         sources.host_name = rustix::system::uname()
             .nodename()
@@ -83,7 +115,6 @@ impl Sources {
         sources.read_file = Box::new(read_bounded);
         // The environment first: what is already there wins.
         sources.add_environment(std::env::vars_os());
-        sources.add_file();
         sources
     }
 
@@ -93,6 +124,8 @@ impl Sources {
     pub fn of<'a>(variables: impl IntoIterator<Item = (&'a str, &'a str)>) -> Sources {
         let mut sources = Sources {
             given: BTreeMap::new(),
+            in_file: BTreeMap::new(),
+            read_twice: BTreeSet::new(),
             host_name: "localhost".to_owned(),
             logical_cpus: 2,
             runtime_directory: None,
@@ -130,11 +163,15 @@ impl Sources {
     /// `.env`, or the file that is named instead, which must be there.
     fn add_file(&mut self) {
         let named = self.given.get(ENV_FILE).map(|given| given.value.trim());
-        let Some(path) = named.filter(|path| !path.is_empty()).map(PathBuf::from) else {
-            return self.add_dotenv_file(Path::new(DOTENV));
-        };
-        match read_bounded(&path) {
-            Ok(text) => self.add_dotenv(&dotenv::parse(&text), &Origin::File(path)),
+        match named.filter(|path| !path.is_empty()).map(PathBuf::from) {
+            Some(path) => self.add_named_file(&path),
+            None => self.add_dotenv_file(Path::new(DOTENV)),
+        }
+    }
+
+    fn add_named_file(&mut self, path: &Path) {
+        match read_bounded(path) {
+            Ok(text) => self.add_dotenv(&dotenv::parse(&text), &Origin::File(path.to_owned())),
             Err(error) => self.problems.push(Problem::value(
                 ENV_FILE,
                 &path.display().to_string(),
@@ -165,7 +202,7 @@ impl Sources {
             ));
         }
         for (name, value) in &dotenv.assignments {
-            if matches!(self.given.get(name), Some(first) if first.origin == *origin) {
+            if self.in_file.contains_key(name) {
                 self.warnings.push(Warning::new(
                     format!("{name} stands in {file} more than once, and only the first counts"),
                     "remove the others",
@@ -175,8 +212,38 @@ impl Sources {
                 let what = format!("cannot stand in {file}; set it in the environment");
                 self.problems.push(Problem::at(ENV_FILE, what));
             } else if name.starts_with(PREFIX) {
-                self.add(name, value, origin.clone());
+                self.add_from_file(name, value, origin);
             }
+        }
+    }
+
+    fn add_from_file(&mut self, name: &str, value: &str, origin: &Origin) {
+        let given = || Given {
+            value: value.to_owned(),
+            origin: origin.clone(),
+        };
+        if self.in_file.contains_key(name) {
+            return; // the first counts
+        }
+        self.in_file.insert(name.to_owned(), given());
+        match self.given.get(name) {
+            Some(first) if first.value != value => {}
+            first => {
+                if first.is_some() {
+                    self.read_twice.insert(name.to_owned());
+                }
+                self.given.insert(name.to_owned(), given());
+            }
+        }
+    }
+
+    /// From now on these variables are what the file says, and not set if it says nothing.
+    pub(super) fn leave_to_file(&mut self, names: &BTreeSet<String>) {
+        for name in names {
+            match self.in_file.remove(name) {
+                Some(given) => self.given.insert(name.clone(), given),
+                None => self.given.remove(name),
+            };
         }
     }
 
@@ -227,6 +294,17 @@ mod tests {
         check(&sources, "SMTP_PORT", "1", &Origin::Environment);
         check(&sources, "SMTP_MODE", "sink", &Origin::DotEnv);
         assert_eq!(sources.given.len(), 2);
+        assert!(sources.warnings.is_empty());
+    }
+
+    #[test]
+    fn what_environment_and_file_say_alike_is_the_files() {
+        let mut sources = Sources::of([("SMTP_PORT", "1"), ("SMTP_MODE", "hold")]);
+        let text = dotenv::parse("SMTP_PORT=1\nSMTP_MODE=sink\n");
+        sources.add_dotenv(&text, &Origin::DotEnv);
+        check(&sources, "SMTP_PORT", "1", &Origin::DotEnv);
+        check(&sources, "SMTP_MODE", "hold", &Origin::Environment);
+        assert_eq!(sources.read_twice, BTreeSet::from(["SMTP_PORT".to_owned()]));
         assert!(sources.warnings.is_empty());
     }
 

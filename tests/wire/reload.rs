@@ -140,6 +140,29 @@ async fn a_bad_configuration_changes_nothing_and_every_problem_is_told() {
 }
 
 #[tokio::test]
+async fn what_systemd_read_in_the_file_follows_the_file() {
+    // EnvironmentFile= and SMTP_ENV_FILE name the same file: the environment has it as it was at the start.
+    let world = World::setup().without_relay().await;
+    let relay = world.relay();
+    relay.set_in_file("SMTP_BANNER", "first");
+    relay.set_in_file("SMTP_MAX_RECIPIENTS", "222");
+    relay.set("SMTP_BANNER", "first");
+    relay.set("SMTP_MAX_RECIPIENTS", "111");
+    relay.start().await;
+    relay.set_in_file("SMTP_BANNER", "second");
+    relay.set_in_file("SMTP_MAX_RECIPIENTS", "333");
+    // What the environment alone set wins, as ever.
+    assert_eq!(told(&relay.reloads().await, "changed"), "SMTP_BANNER");
+    assert_eq!(greeting(&world).await, "gp.test second");
+    relay.unset_in_file("SMTP_BANNER");
+    relay.reloads().await;
+    assert_eq!(greeting(&world).await, "gp.test GopherPost ready");
+    relay.set_in_file("SMTP_BANNER", "third");
+    relay.reloads().await;
+    assert_eq!(greeting(&world).await, "gp.test third");
+}
+
+#[tokio::test]
 async fn the_command_tells_what_has_changed_or_what_is_wrong() {
     // W-23.09
     let world = world_with(&[("SMTP_BANNER", "first")]).await;
