@@ -238,10 +238,10 @@ async fn serve(loaded: &Loaded, store: &Store, events: &Events) -> Result<(), Se
     events.emit(ProcessEvent::Stopping { why });
     watched.abort();
     reloader.abort();
-    manager::stopping(why);
+    let grace = *shutdown_grace.borrow();
+    manager::stopping(why, grace);
     accepting.cancel();
     stop.claiming.cancel();
-    let grace = *shutdown_grace.borrow();
     drain(
         grace,
         &stop,

@@ -10,6 +10,8 @@ use crate::config::SmtpdConfig;
 use crate::mail::limits::LISTEN_BACKLOG;
 use crate::observe::{Events, ProcessEvent};
 
+use super::handed_over::HandedOver;
+
 /// Why the relay can't listen. One line that names the variable to change.
 #[derive(Debug, thiserror::Error)]
 pub enum BindError {
@@ -40,6 +42,16 @@ pub enum BindError {
         address: SocketAddr,
         /// The variable of its port.
         port: &'static str,
+        /// What the system says.
+        source: io::Error,
+    },
+    /// What the service manager opened for us is no listening socket.
+    #[error(
+        "can't listen on the service manager's socket {name:?}: {source}; check the socket unit"
+    )]
+    HandedOver {
+        /// As the socket unit calls it.
+        name: String,
         /// What the system says.
         source: io::Error,
     },
@@ -77,12 +89,18 @@ impl Entrance {
     }
 }
 
-/// Binds all addresses. `::` may be missing on a host without IPv6, if another address is there.
+/// Takes what the service manager has for this entrance, otherwise binds all addresses. `::` may be
+/// missing on a host without IPv6, if another address is there.
 pub(super) fn bind_all(
     config: &SmtpdConfig,
     entrance: Entrance,
+    handed_over: &mut HandedOver,
     events: &Events,
 ) -> Result<Vec<(TcpListener, SocketAddr)>, BindError> {
+    let given = handed_over.take(entrance)?;
+    if !given.is_empty() {
+        return Ok(given);
+    }
     let dual_stack = !config.listen_addresses.iter().any(IpAddr::is_ipv4);
     let mut bound = Vec::with_capacity(config.listen_addresses.len());
     let mut missing = None;
@@ -169,12 +187,15 @@ mod tests {
     #[tokio::test]
     async fn an_address_in_use_is_told_with_what_to_change() {
         let events = Events::default();
-        let bound = bind_all(&config(&["127.0.0.1"], 0), Entrance::Clear(0), &events).unwrap();
+        let bind_all = |config: &SmtpdConfig, entrance| {
+            bind_all(config, entrance, &mut HandedOver::default(), &events)
+        };
+        let bound = bind_all(&config(&["127.0.0.1"], 0), Entrance::Clear(0)).unwrap();
         let port = bound[0].1.port();
         let config = config(&["127.0.0.1"], port);
-        let error = bind_all(&config, Entrance::Tls(port), &events).unwrap_err();
+        let error = bind_all(&config, Entrance::Tls(port)).unwrap_err();
         assert!(error.to_string().contains("SMTP_TLS_PORT"), "{error}");
-        let error = bind_all(&config, Entrance::Clear(port), &events).unwrap_err();
+        let error = bind_all(&config, Entrance::Clear(port)).unwrap_err();
         let line = error.to_string();
         assert!(line.starts_with(&format!(
             "can't listen on 127.0.0.1:{port}: the address is in use"
@@ -187,6 +208,7 @@ mod tests {
         let error = bind_all(
             &config(&["192.0.2.1"], 0),
             Entrance::Clear(0),
+            &mut HandedOver::default(),
             &Events::default(),
         )
         .unwrap_err();

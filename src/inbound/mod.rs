@@ -23,6 +23,7 @@ mod deadline;
 mod dkim;
 mod farewell;
 mod file_stamp;
+mod handed_over;
 mod incoming;
 mod listener;
 mod proxy;
@@ -66,6 +67,7 @@ use allowances::Allowances;
 use connection::SessionContext;
 use credentials::Credentials;
 use dkim::Dkim;
+use handed_over::HandedOver;
 use listener::Entrance;
 use proxy::Proxies;
 use renewal::{Current, Parts};
@@ -94,7 +96,8 @@ pub struct Inbound<L> {
 }
 
 impl<L: HostLookup> Inbound<L> {
-    /// Binds the configured addresses; clients that connect wait until [`Inbound::serve`] runs.
+    /// Binds the configured addresses, unless the service manager has done so for us; clients that
+    /// connect wait until [`Inbound::serve`] runs.
     /// Call it within a Tokio runtime. Fails with what the operator should change.
     pub fn bind(
         config: &Config,
@@ -107,10 +110,12 @@ impl<L: HostLookup> Inbound<L> {
         let clear = Entrance::Clear(config.smtpd.port);
         let implicit = config.tls.as_ref().and_then(|tls| tls.port);
         let mut listeners = Vec::new();
+        let mut handed_over = HandedOver::from_process()?;
         for entrance in std::iter::once(clear).chain(implicit.map(Entrance::Tls)) {
-            let bound = listener::bind_all(&config.smtpd, entrance, &events)?;
+            let bound = listener::bind_all(&config.smtpd, entrance, &mut handed_over, &events)?;
             listeners.extend(bound.into_iter().map(|(socket, at)| (socket, at, entrance)));
         }
+        handed_over.tell_what_is_left(&events);
         let slots = Slots::new(
             config.smtpd.max_connections,
             config.smtpd.max_connections_per_client,

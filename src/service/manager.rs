@@ -1,6 +1,7 @@
-//! What the service manager is told (sd_notify(3)): when we are ready, reload, stop, what the queue looks
-//! like, and that we are alive. Alive means that the committer and the dispatcher get on with their
-//! work, not that a timer runs: a process of which one of them hangs is silent, and is started again.
+//! What the service manager is told (sd_notify(3)): when we are ready, reload, stop, what the queue
+//! looks like, and that we are alive. Alive means that the committer and the dispatcher get on with
+//! their work, not that a timer runs: if one of them hangs, nothing is told, and the manager starts
+//! the process again.
 
 use std::time::Duration;
 
@@ -16,6 +17,8 @@ use crate::store::{CommitError, Counts, Store};
 const STATUS_EVERY: Duration = Duration::from_secs(5);
 /// So often in a watchdog's time there is a look at who gets on.
 const LOOKS: u32 = 4;
+/// For what comes after the grace: aborts, last QUITs, the last flush of the store.
+const AFTER_GRACE: Duration = Duration::from_secs(30);
 /// Longest reason for an end, in octets.
 const REASON_BYTES_MAX: usize = 500;
 
@@ -38,10 +41,16 @@ pub(super) fn reloading() {
     }
 }
 
-/// Nothing new is begun.
-pub(super) fn stopping(why: &str) {
+/// Nothing new is begun. What runs has `grace` to end, however short the manager's patience
+/// (`TimeoutStopSec=`) is.
+pub(super) fn stopping(why: &str, grace: Duration) {
     let status = format!("stopping ({why}): what runs may end");
-    tell(&[NotifyState::Stopping, NotifyState::Status(&status)]);
+    let time = grace.saturating_add(AFTER_GRACE).as_micros();
+    tell(&[
+        NotifyState::Stopping,
+        NotifyState::Status(&status),
+        NotifyState::ExtendTimeoutUsec(u32::try_from(time).unwrap_or(u32::MAX)),
+    ]);
 }
 
 /// Why the relay ends, in one line.

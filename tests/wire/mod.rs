@@ -52,6 +52,7 @@ mod service_manager;
 mod seven_bit;
 mod shutdown;
 mod smuggling;
+mod socket_activation;
 mod starttls;
 mod timeouts;
 mod tls_policy;

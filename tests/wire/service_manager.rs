@@ -38,6 +38,9 @@ async fn the_service_manager_hears_of_readiness_the_queue_reloads_and_the_end() 
     world.relay().terminate().await;
     let stopping = manager.hears("STOPPING=1").await;
     assert!(stopping.contains("STATUS=stopping (SIGTERM)"), "{stopping}");
+    // SMTP_SHUTDOWN_GRACE, and 30 s for what comes after it.
+    let patience = "EXTEND_TIMEOUT_USEC=35000000";
+    assert!(stopping.contains(patience), "{stopping}");
 }
 
 #[tokio::test]
