@@ -55,6 +55,8 @@ pub(super) enum Command {
         #[command(subcommand)]
         command: AuditCommand,
     },
+    /// Say whether the running relay does its work; exit status 1 if not
+    Health,
     /// Make the running relay read its configuration anew
     Reload(Reload),
     /// Help with users who authenticate

@@ -16,6 +16,7 @@ mod dkim;
 mod ending;
 mod explain;
 mod filter;
+mod health;
 mod manual;
 mod queue;
 mod reload;
@@ -46,6 +47,7 @@ pub fn main() -> ExitCode {
         Command::Dest { command } => config().and_then(|config| dest::run(&command, &config)),
         Command::Explain(asked) => config().and_then(|config| explain::run(&asked, &config)),
         Command::Audit { command } => config().and_then(|config| audit::run(&command, &config)),
+        Command::Health => config().and_then(|config| health::run(&config)),
         Command::Reload(asked) => config().and_then(|config| reload::run(&asked, &config)),
         Command::Auth { command } => auth_hash::run(&command),
         Command::Dkim { command } => dkim::run(&command, &sources()),

@@ -9,6 +9,7 @@ async fn reload_audit_and_watch_say_in_one_line_that_they_need_a_relay() {
     let world = World::setup().without_relay().await;
     for arguments in [
         &["reload"][..],
+        &["health"],
         &["audit", "on"],
         &["audit", "off"],
         &["queue", "watch"],
@@ -20,6 +21,15 @@ async fn reload_audit_and_watch_say_in_one_line_that_they_need_a_relay() {
             .ends_with(1);
         assert_eq!(ran.complaint.lines().count(), 1, "{ran:?}");
         ran.complains("no relay runs");
+    }
+}
+
+#[tokio::test]
+async fn health_is_one_word_also_where_live_events_follow() {
+    for debug in ["false", "true"] {
+        let world = World::setup().set("SMTP_DEBUG", debug).await;
+        let ran = world.relay().does(["health"]).await.ends_with(0);
+        assert_eq!(ran.out, "OK\n", "SMTP_DEBUG={debug}");
     }
 }
 

@@ -60,6 +60,11 @@ impl Answer {
         self
     }
 
+    /// Whether it is no refusal.
+    pub(in crate::cli) fn is_good_news(&self) -> bool {
+        self.status.is_success()
+    }
+
     /// Itself, or what stands in the refusal.
     pub(super) async fn unless_refused(mut self) -> Result<Answer, CommandError> {
         if self.status.is_success() {

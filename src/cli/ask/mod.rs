@@ -139,6 +139,19 @@ impl Asker {
         path_and_query: &str,
         content: Content,
     ) -> Result<Answer, CommandError> {
+        let answer = self
+            .send_whatever_comes(method, path_and_query, content)
+            .await?;
+        answer.unless_refused().await
+    }
+
+    /// The same where a refusal is an answer as well.
+    pub(super) async fn send_whatever_comes(
+        &self,
+        method: Method,
+        path_and_query: &str,
+        content: Content,
+    ) -> Result<Answer, CommandError> {
         let mut request = Request::builder()
             .method(method)
             .uri(path_and_query)
@@ -155,11 +168,10 @@ impl Asker {
             Content::Stream(body) => request.body(body),
         };
         let request = request.map_err(CommandError::failed)?;
-        let answer = match &self.way {
-            Way::Relay(socket) => relay::send(socket, request).await?,
-            Way::Queue(api) => offline::send(api, request).await?,
-        };
-        answer.unless_refused().await
+        match &self.way {
+            Way::Relay(socket) => relay::send(socket, request).await,
+            Way::Queue(api) => offline::send(api, request).await,
+        }
     }
 
     /// Asks for something that comes as a whole.
