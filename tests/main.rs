@@ -6,6 +6,7 @@ mod crash;
 mod explain;
 mod fairness;
 mod house;
+mod install;
 mod interop;
 mod log_formats;
 mod random_remotes;

@@ -235,9 +235,11 @@ class Load:
 
 class Remote:
     """A remote host that takes everything and counts names. `down` makes it refuse every connection
-    with 421; `refuses` has the replies to recipients that it does not take."""
+    with 421; `refuses` has the replies to recipients that it does not take; `kept` the whole message of each
+    name, if it is there to be filled."""
 
-    def __init__(self):
+    def __init__(self, address="127.0.0.1", port=0):
+        self.kept = None
         self.seen, self.lock, self.down, self.transactions = {}, threading.Lock(), False, 0
         self.refuses = {}
         remote = self
@@ -252,7 +254,7 @@ class Remote:
         class Server(socketserver.ThreadingTCPServer):
             allow_reuse_address, daemon_threads, request_queue_size = True, True, 1024
 
-        self.server = Server(("127.0.0.1", 0), Session)
+        self.server = Server((address, port), Session)
         self.port = self.server.server_address[1]
         threading.Thread(target=self.server.serve_forever, daemon=True).start()
 
@@ -274,10 +276,12 @@ class Remote:
                 refused = False
             elif verb == b"DATA":
                 wfile.write(b"354 go\r\n")
-                name = None
+                name, lines = None, []
                 for data in rfile:
                     if data == b".\r\n":
                         break
+                    if self.kept is not None:
+                        lines.append(data[1:] if data.startswith(b".") else data)
                     if name is None and data.startswith(b"X-Name: "):
                         name = data[8:].strip().decode()
                 else:
@@ -285,6 +289,8 @@ class Remote:
                 with self.lock:
                     self.transactions += 1
                     self.seen[name] = self.seen.get(name, 0) + 1
+                    if self.kept is not None:
+                        self.kept[name] = b"".join(lines)
                 wfile.write(b"250 2.0.0 taken\r\n")
             elif verb == b"QUIT":
                 wfile.write(b"221 2.0.0 bye\r\n")
