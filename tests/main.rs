@@ -5,6 +5,7 @@ mod admin;
 mod crash;
 mod explain;
 mod fairness;
+mod hooks;
 mod house;
 mod install;
 mod interop;
