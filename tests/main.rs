@@ -3,6 +3,7 @@
 
 mod admin;
 mod crash;
+mod docs;
 mod explain;
 mod fairness;
 mod hooks;

@@ -43,32 +43,17 @@ class Authority:
         )
 
 
-class Mta:
-    """One of them. It takes mail for USERS of its domain, and puts it into maildirs."""
+class Box:
+    """An overlay over the root directory, in which anything may be changed; it goes with its Scratch."""
 
-    package = program = log = None
-    backported_for = ()
+    process = log = None
 
-    def __init__(self, address, port, authority):
+    def __init__(self):
         self.name = type(self).__name__.lower()
-        self.address, self.port = address, port
-        self.domain = self.name + ".test"
-        self.host = "mx." + self.domain
-        self.process = None
         self.mount = tempfile.mkdtemp(prefix="gopherpost-box-")
         self.root = self.mount + "/root"
         Scratch.now.relays.append(self)  # ended with it, however it ends
         Scratch.now.images.append(self)
-        self._make_box()
-        self._install()
-        sh("chroot", self.root, "useradd", "--system", "--user-group", "--home-dir", "/mail", "--no-create-home", "vmail")
-        os.mkdir(self.root + "/tls", 0o755)
-        authority.issue(self.host, self.root + "/tls")
-        self.write("/etc/resolv.conf", "nameserver 127.0.0.1\noptions timeout:1 attempts:1\n")
-        os.makedirs(self.root + "/mail")
-        sh("chroot", self.root, "chown", "vmail:vmail", "/mail")
-
-    def _make_box(self):
         sh("mount", "-t", "tmpfs", "-o", "mode=755", "none", self.mount)
         for directory in "upper", "work", "root":
             os.mkdir(self.mount + "/" + directory)
@@ -80,58 +65,10 @@ class Mta:
             open(self.root + "/dev/" + device, "w").close()
             sh("mount", "--bind", "/dev/" + device, self.root + "/dev/" + device)
 
-    def _install(self):
-        if os.path.exists(self.root + self.program):
-            return
-        self.write("/usr/sbin/policy-rc.d", "#!/bin/sh\nexit 101\n", 0o755)  # no service is started
-        install = ["install", "-y", "-qq", "--no-install-recommends"]
-        told = ""
-        if self.release in self.backported_for:
-            suite = self.release + "-backports"
-            self.write("/etc/apt/sources.list.d/backports.list", "deb http://deb.debian.org/debian %s main\n" % suite)
-            told += self._apt_get("update", "-qq", "-o", "Dir::Etc::SourceParts=/dev/null", "-o", "Dir::Etc::SourceList=sources.list.d/backports.list")
-            install += ["-t", suite]
-        told += self._apt_get(*install, self.package)
-        if not os.path.exists(self.root + self.program):  # the lists may be missing or old
-            told += self._apt_get("update", "-qq") + self._apt_get(*install, self.package)
-        if not os.path.exists(self.root + self.program):
-            fail("the Debian package %s can't be had: %s" % (self.package, told))
-
-    def _apt_get(self, *arguments):
-        return sh("chroot", self.root, "env", "DEBIAN_FRONTEND=noninteractive", "apt-get", *arguments, check=False)
-
-    @property
-    def release(self):
-        with open(self.root + "/etc/os-release") as file:
-            return dict(line.strip().split("=", 1) for line in file if "=" in line).get("VERSION_CODENAME")
-
     def write(self, path, text, mode=0o644):
         with open(self.root + path, "w") as file:
             file.write(text)
         os.chmod(self.root + path, mode)
-
-    def start(self):
-        with open(self.mount + "/output", "ab") as out:
-            self.process = subprocess.Popen(
-                ["chroot", self.root, *self.command()], stdin=subprocess.DEVNULL, stdout=out, stderr=out,
-                env={"PATH": "/usr/sbin:/usr/bin:/sbin:/bin", "LANG": "C"},
-            )
-        wait_for(self.name + " greets", 30, self._greets)
-        return self
-
-    def _greets(self):
-        if self.process.poll() is not None:
-            fail("%s ended with %s: %s" % (self.name, self.process.returncode, self.log_tail()))
-        try:
-            with socket.create_connection((self.address, self.port), 5) as s:
-                return s.recv(512).startswith(b"220 " + self.host.encode())
-        except OSError:
-            return False
-
-    def messages(self, user):
-        """The messages in a user's mailbox, as octets, the earliest first."""
-        files = glob.glob(glob.escape(self.root + "/mail/" + user) + "/new/*")
-        return [open(file, "rb").read() for file in sorted(files, key=lambda f: os.stat(f).st_mtime_ns)]
 
     def log_tail(self, lines=20):
         text = ""
@@ -168,6 +105,74 @@ class Mta:
             return False
         os.rmdir(self.mount)
         return True
+
+
+class Mta(Box):
+    """One of them. It takes mail for USERS of its domain, and puts it into maildirs."""
+
+    package = program = None
+    backported_for = ()
+
+    def __init__(self, address, port, authority):
+        super().__init__()
+        self.address, self.port = address, port
+        self.domain = self.name + ".test"
+        self.host = "mx." + self.domain
+        self._install()
+        sh("chroot", self.root, "useradd", "--system", "--user-group", "--home-dir", "/mail", "--no-create-home", "vmail")
+        os.mkdir(self.root + "/tls", 0o755)
+        authority.issue(self.host, self.root + "/tls")
+        self.write("/etc/resolv.conf", "nameserver 127.0.0.1\noptions timeout:1 attempts:1\n")
+        os.makedirs(self.root + "/mail")
+        sh("chroot", self.root, "chown", "vmail:vmail", "/mail")
+
+    def _install(self):
+        if os.path.exists(self.root + self.program):
+            return
+        self.write("/usr/sbin/policy-rc.d", "#!/bin/sh\nexit 101\n", 0o755)  # no service is started
+        install = ["install", "-y", "-qq", "--no-install-recommends"]
+        told = ""
+        if self.release in self.backported_for:
+            suite = self.release + "-backports"
+            self.write("/etc/apt/sources.list.d/backports.list", "deb http://deb.debian.org/debian %s main\n" % suite)
+            told += self._apt_get("update", "-qq", "-o", "Dir::Etc::SourceParts=/dev/null", "-o", "Dir::Etc::SourceList=sources.list.d/backports.list")
+            install += ["-t", suite]
+        told += self._apt_get(*install, self.package)
+        if not os.path.exists(self.root + self.program):  # the lists may be missing or old
+            told += self._apt_get("update", "-qq") + self._apt_get(*install, self.package)
+        if not os.path.exists(self.root + self.program):
+            fail("the Debian package %s can't be had: %s" % (self.package, told))
+
+    def _apt_get(self, *arguments):
+        return sh("chroot", self.root, "env", "DEBIAN_FRONTEND=noninteractive", "apt-get", *arguments, check=False)
+
+    @property
+    def release(self):
+        with open(self.root + "/etc/os-release") as file:
+            return dict(line.strip().split("=", 1) for line in file if "=" in line).get("VERSION_CODENAME")
+
+    def start(self):
+        with open(self.mount + "/output", "ab") as out:
+            self.process = subprocess.Popen(
+                ["chroot", self.root, *self.command()], stdin=subprocess.DEVNULL, stdout=out, stderr=out,
+                env={"PATH": "/usr/sbin:/usr/bin:/sbin:/bin", "LANG": "C"},
+            )
+        wait_for(self.name + " greets", 30, self._greets)
+        return self
+
+    def _greets(self):
+        if self.process.poll() is not None:
+            fail("%s ended with %s: %s" % (self.name, self.process.returncode, self.log_tail()))
+        try:
+            with socket.create_connection((self.address, self.port), 5) as s:
+                return s.recv(512).startswith(b"220 " + self.host.encode())
+        except OSError:
+            return False
+
+    def messages(self, user):
+        """The messages in a user's mailbox, as octets, the earliest first."""
+        files = glob.glob(glob.escape(self.root + "/mail/" + user) + "/new/*")
+        return [open(file, "rb").read() for file in sorted(files, key=lambda f: os.stat(f).st_mtime_ns)]
 
 
 class Postfix(Mta):

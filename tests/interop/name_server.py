@@ -1,7 +1,7 @@
-"""A DNS server for trials: it knows the MX and A records that it is told, and nothing else exists."""
-import socket, struct, threading
+"""A DNS server for trials: it knows the records that it is told, and nothing else exists."""
+import ipaddress, socket, struct, threading
 
-A, MX, NXDOMAIN = 1, 15, 3
+A, PTR, MX, TXT, AAAA, NXDOMAIN = 1, 12, 15, 16, 28, 3
 
 
 def encoded(name):
@@ -9,12 +9,12 @@ def encoded(name):
 
 
 class NameServer:
-    """Answers on UDP, on a free port of 127.0.0.1, until the program ends."""
+    """Answers on UDP, on a free port of 127.0.0.1 if none is named, until the program ends."""
 
-    def __init__(self):
+    def __init__(self, port=0):
         self.records = {}  # (name, type): the data of each record
         self.socket = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
-        self.socket.bind(("127.0.0.1", 0))
+        self.socket.bind(("127.0.0.1", port))
         self.address = "127.0.0.1:%d" % self.socket.getsockname()[1]
         threading.Thread(target=self._serve, daemon=True).start()
 
@@ -22,6 +22,17 @@ class NameServer:
         """Mail for the domain goes to this host, which has this IPv4 address."""
         self.records[domain, MX] = [struct.pack(">H", 10) + encoded(host)]
         self.records[host, A] = [socket.inet_aton(address)]
+
+    def text(self, name, value):
+        pieces = [value[at : at + 255].encode() for at in range(0, len(value), 255)]
+        self.records[name, TXT] = [b"".join(bytes([len(piece)]) + piece for piece in pieces)]
+
+    def host(self, host, *addresses):
+        """A host with these addresses, each of which leads back to its name."""
+        for address in map(ipaddress.ip_address, addresses):
+            kind = A if address.version == 4 else AAAA
+            self.records.setdefault((host, kind), []).append(address.packed)
+            self.records[address.reverse_pointer, PTR] = [encoded(host)]
 
     def _serve(self):
         while True:
