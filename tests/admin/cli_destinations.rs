@@ -35,7 +35,7 @@ async fn a_suspended_destination_gets_no_mail_until_it_is_resumed() {
         assert_eq!(listed["destination"], "dest.test");
         assert_eq!(listed["why"], "they move");
         let text = world.relay().does(["dest", "list"]).await.ends_with(0);
-        text.shows(["DESTINATION", "dest.test", "in 1h", "they move"]);
+        text.shows(["DESTINATION", "dest.test", "in 2h", "they move"]);
         world
             .relay()
             .does(["dest", "resume", "other.test"])

@@ -16,12 +16,12 @@ pub(in crate::cli) fn ago(at: &str, now: UnixMillis) -> String {
     }
 }
 
-/// How soon: `in 12m`; what is over is `now`.
+/// How soon, to the nearest: `in 12m`; what is over is `now`.
 pub(in crate::cli) fn ahead(at: &str, now: UnixMillis) -> String {
     match read(at) {
         None => at.to_owned(),
         Some(at) if at.since(now) < Duration::from_secs(1) => "now".to_owned(),
-        Some(at) => format!("in {}", span(at.since(now).as_secs())),
+        Some(at) => format!("in {}", nearest_span(at.since(now))),
     }
 }
 
@@ -44,11 +44,24 @@ pub(in crate::cli) fn clock(at: &str, now: UnixMillis) -> String {
     }
 }
 
+const MINUTE: u64 = 60;
+const HOUR: u64 = 60 * MINUTE;
+const DAY: u64 = 24 * HOUR;
+
+/// As `span`, but two hours less a moment are `2h`.
+fn nearest_span(span_ahead: Duration) -> String {
+    let seconds = (span_ahead + Duration::from_millis(500)).as_secs();
+    let half = match seconds {
+        0..MINUTE => 0,
+        MINUTE..HOUR => MINUTE / 2,
+        HOUR..DAY => HOUR / 2,
+        _ => DAY / 2,
+    };
+    span(seconds + half)
+}
+
 /// The largest unit that says enough: `45s`, `12m`, `3h`, `5d`.
 pub(in crate::cli) fn span(seconds: u64) -> String {
-    const MINUTE: u64 = 60;
-    const HOUR: u64 = 60 * MINUTE;
-    const DAY: u64 = 24 * HOUR;
     match seconds {
         0..MINUTE => format!("{seconds}s"),
         MINUTE..HOUR => format!("{}m", seconds / MINUTE),
@@ -71,7 +84,10 @@ mod tests {
         let now = read("2026-11-25T12:00:00Z").unwrap();
         for (at, want_ago, want_ahead, want_clock) in [
             ("2026-11-25T11:57:00Z", "3m ago", "now", "11:57:00"),
-            ("2026-11-25T12:12:30.5Z", "now", "in 12m", "12:12:30"),
+            ("2026-11-25T12:12:29.4Z", "now", "in 12m", "12:12:29"),
+            ("2026-11-25T12:12:30.5Z", "now", "in 13m", "12:12:30"),
+            ("2026-11-25T12:59:59.9Z", "now", "in 1h", "12:59:59"),
+            ("2026-11-25T13:59:59.9Z", "now", "in 2h", "13:59:59"),
             ("2026-11-25T12:00:00.2Z", "now", "now", "12:00:00"),
             ("2026-11-20T11:00:00Z", "5d ago", "now", "2026-11-20 11:00"),
             ("2026-11-25T07:00:00Z", "5h ago", "now", "07:00:00"),
