@@ -31,10 +31,11 @@ fn pages() -> BTreeMap<&'static str, Page> {
 }
 
 /// What people read besides the pages, as far as it is there.
-const OTHER_TEXTS: [&str; 4] = [
+const OTHER_TEXTS: [&str; 5] = [
     "README.md",
     "CHANGELOG.md",
     "CONTRIBUTING.md",
+    "fuzz/README.md",
     "packaging/README.md",
 ];
 

@@ -381,6 +381,22 @@ def serves_tls_on_a_socket(m, remote):
     arrives(remote, knocks.acknowledged, "with the socket unit for TLS")
 
 
+def stays_away(m):
+    step("stopped together with its sockets it stays away")
+    stop = "systemctl stop gopherpost.socket gopherpost-smtps.socket gopherpost.service"
+    with open(REPOSITORY + "/docs/install.md") as file:
+        if stop not in file.read():
+            fail("docs/install.md no longer says so")
+    m.run(*stop.split())
+    for port in 25, 465:
+        try:
+            socket.create_connection(("127.0.0.1", port), 10).close()
+        except ConnectionRefusedError:
+            continue
+        fail("somebody listens on port %d" % port)
+    m.run("systemctl", "start", SOCKET, TLS_SOCKET, SERVICE)
+
+
 def waits_for_better_settings(m, remote):
     step("with settings that can't work it is tried again and again, and clients wait")
     settings = m.settings()
@@ -633,6 +649,7 @@ def main():
                 restarts_under_load(m, remote)
                 restarts_with_socket(m, remote)
                 serves_tls_on_a_socket(m, remote)
+                stays_away(m)
                 waits_for_better_settings(m, remote)
                 watchdog(m, remote)
                 reloads(m)
