@@ -11,17 +11,13 @@ import ctypes, fcntl, json, os, re, shutil, socket, struct, subprocess, time
 
 import lab
 from container import CLONE_NEWNET, debian_root
-from lab import BINARY, HERE, Client, Remote, Scratch, fail, say, sh, wait_for
+from installed import step
+from lab import BINARY, HERE, Client, Remote, Scratch, fail, sh, wait_for
 
 REPOSITORY = os.path.abspath(HERE + "/../..")
 CARGO = "#!/bin/sh\nmkdir -p target/release && cp /prebuilt target/release/gopherpost\n"
 # What the builder sees of the clone.
 GIVEN = ["Cargo.lock", "Cargo.toml", "migrations", "src"]
-BEGAN = time.monotonic()
-
-
-def step(words):
-    say("-- %s (%d s)" % (words, time.monotonic() - BEGAN))
 
 
 def own_network():

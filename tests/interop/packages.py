@@ -2,16 +2,16 @@
 removed, purged; first of all in a root where no systemd runs. The RPM as well, by rpm in the same root. As root.
 
 GOPHERPOST_TRIAL_ROOT names the root directory of a Debian with systemd, to save making one."""
-import glob, hashlib, json, os, re, shutil, time
+import glob, hashlib, os, re, shutil
 
 import lab
-from container import Container, debian_root
+from container import debian_root
+from installed import SERVICE, Installed, Knocks, Port, arrives, send, step
 from lab import BINARY, HERE, Client, Load, Remote, Scratch, fail, say, sh, wait_for
-from systemd import Knocks
 
 REPOSITORY = os.path.abspath(HERE + "/../..")
 MADE = REPOSITORY + "/target/packages"
-SERVICE, SOCKETS = "gopherpost.service", ["gopherpost.socket", "gopherpost-smtps.socket"]
+SOCKETS = ["gopherpost.socket", "gopherpost-smtps.socket"]
 OLD_QUEUE = REPOSITORY + "/tests/assets/schema-1/spool.tar.gz"  # its README says what is in there
 ENV_FILE = "/etc/gopherpost/gopherpost.env"
 STATE = "/var/lib/gopherpost"
@@ -23,29 +23,15 @@ IN_MOTION = ("/proc", "/sys", "/dev", "/run", "/tmp", "/root", "/var/log", "/var
 MODES = ["750 root:gopherpost /etc/gopherpost", "640 root:gopherpost " + ENV_FILE, "700 gopherpost:gopherpost " + STATE]
 # Directories that a package of those systems has.
 OF_FILESYSTEM = ["/usr/share/licenses", "/usr/share/fish", "/usr/share/fish/vendor_completions.d", "/usr/share/zsh/site-functions"]
-BEGAN = time.monotonic()
+Port.port = 2525
 
 
-def step(words):
-    say("-- %s (%d s)" % (words, time.monotonic() - BEGAN))
-
-
-class Machine(Container):
-    """What an operator does and sees there."""
+class Machine(Installed):
+    """Installed by a package."""
 
     def apt(self, *words):
         return self.run("apt-get", "--quiet", "--yes", "--no-install-recommends", *words,
                         DEBIAN_FRONTEND="noninteractive")
-
-    def show(self, name, unit=SERVICE):
-        return self.run("systemctl", "show", "--property", name, "--value", unit).strip()
-
-    def queued(self):
-        """Ids of what waits."""
-        status, told = self.ran("gopherpost", "queue", "list", "--state", "queued,deferred,in_flight", "--json")
-        if status not in (0, 3):
-            fail("gopherpost queue list: exit status %d\n%s" % (status, told))
-        return sorted(json.loads(line)["id"] for line in told.splitlines() if line.startswith("{"))
 
     def configure(self, remote):
         """As an administrator would; keeps mode and owner."""
@@ -53,27 +39,6 @@ class Machine(Container):
             file.write("# ours\nSMTP_HOSTNAME=gp.test\nSMTP_RELAY_HOST=smtp://127.0.0.1:%d\n"
                        "SMTP_RETRY_BASE=1s\nSMTP_RETRY_CAP=2s\n" % remote.port)
         self.run("systemctl", "restart", SERVICE)
-
-
-class Port:
-    """What lab.Client and lab.Load need of a relay."""
-
-    port = 2525
-
-
-def send(prefix, count):
-    """Sends messages that must be taken; their names."""
-    client, names = Client(Port.port), {"%s-%d" % (prefix, n) for n in range(count)}
-    for name in names:
-        reply = client.send(name)
-        if reply[0] != 250:
-            fail("not taken: %s" % (reply,))
-    client.close()
-    return names
-
-
-def arrives(remote, names, what):
-    wait_for("what was acknowledged arrives (%s)" % what, 60, lambda: not remote.missing(names), 0.1)
 
 
 def things(root):
@@ -252,10 +217,11 @@ def upgrades_behind_the_socket(m, remote):
     m.run("systemd-analyze", "verify", "--man=no", *("/usr/lib/systemd/system/" + unit for unit in [SERVICE, *SOCKETS]))
     m.run("systemctl", "stop", SERVICE)
     m.run("systemctl", "enable", "--now", SOCKETS[0])
-    running, knocks = m.show("MainPID"), Knocks(4)
+    knocks = Knocks(4, lambda: Client(25, 60))  # as the unit has it; the first of them starts the service
     wait_for("clients come", 30, lambda: len(knocks.acknowledged) > 20)
+    running = m.main_pid()
     m.apt("--reinstall", "install", "/root/new.deb")
-    wait_for("the new version runs", 30, lambda: m.show("MainPID") not in ("0", running))
+    wait_for("the new version runs", 30, lambda: m.main_pid() not in (0, running))
     came = len(knocks.acknowledged)
     wait_for("clients still come", 30, lambda: len(knocks.acknowledged) > came + 20)
     knocks.stop()

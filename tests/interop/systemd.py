@@ -2,14 +2,15 @@
 to --purge, mail on its way at each step, and what the units promise. As root.
 
 GOPHERPOST_TRIAL_ROOT names the root directory of a Debian with systemd, to save making one."""
-import json, os, re, shutil, socket, ssl, threading, time
+import os, re, shutil, socket, ssl, time
 
 import lab
-from container import Container, debian_root
+from container import debian_root
+from installed import SERVICE, Installed, Knocks, Port, arrives, send, step
 from lab import BINARY, HERE, Client, Load, Remote, Scratch, fail, say, sh, wait_for
 
 REPOSITORY = os.path.abspath(HERE + "/../..")
-SERVICE, SOCKET, TLS_SOCKET = "gopherpost.service", "gopherpost.socket", "gopherpost-smtps.socket"
+SOCKET, TLS_SOCKET = "gopherpost.socket", "gopherpost-smtps.socket"
 UNITS = "/etc/systemd/system/"
 ENV_FILE = "/etc/gopherpost/gopherpost.env"
 SPOOL, OTHER_SPOOL = "/var/lib/gopherpost/spool", "/srv/mail/spool"
@@ -19,39 +20,13 @@ EXPOSURE_MAX = 1.5
 BANNER = r"""it's "ours" # $HOME, 100% \n {a}; b"""
 
 
-def step(words):
-    say("-- %s (%d s)" % (words, time.monotonic() - BEGAN))
-
-
-BEGAN = time.monotonic()
-
-
-class Machine(Container):
-    """What an operator does and sees there."""
+class Machine(Installed):
+    """Installed by install.sh."""
 
     def install(self, *options, **variables):
         said = self.run("./install.sh", "--yes", *options, **variables)
         say("\n".join("   " + line for line in said.splitlines()))
         return said
-
-    def show(self, name, unit=SERVICE):
-        return self.run("systemctl", "show", "--property", name, "--value", unit).strip()
-
-    def main_pid(self):
-        return int(self.show("MainPID"))
-
-    def restart(self):
-        self.run("systemctl", "restart", SERVICE)
-
-    def journal(self):
-        return self.run("journalctl", "--unit", SERVICE, "--no-pager", "--output", "cat")
-
-    def queued(self):
-        """Ids of what waits, as `queue list` tells from a root shell, with or without a running relay."""
-        status, told = self.ran("gopherpost", "queue", "list", "--state", "queued,deferred,in_flight", "--json")
-        if status not in (0, 3):
-            fail("gopherpost queue list: exit status %d\n%s" % (status, told))
-        return sorted(json.loads(line)["id"] for line in told.splitlines() if line.startswith("{"))
 
     def settings(self):
         with open(self.path(ENV_FILE)) as file:
@@ -74,69 +49,10 @@ class Machine(Container):
         self.run("systemctl", "daemon-reload")
 
 
-class Port:
-    """What lab.Client and lab.Load need of a relay."""
-
-    port = 25
-
-
 def greeting():
     """The first line, without its code."""
     with socket.create_connection(("127.0.0.1", Port.port), 20) as s:
         return s.makefile("r").readline().strip()[4:]
-
-
-class Knocks:
-    """Clients that come again and again, one connection for one message; counts those that found a closed
-    door. Whoever was let in and then cut off comes back later: that is no refusal."""
-
-    def __init__(self, clients, connect=lambda: Client(Port.port, 60)):
-        self.connect = connect
-        self.refused, self.acknowledged, self.came, self.over = [], set(), 0, threading.Event()
-        self.threads = [threading.Thread(target=self._knock, args=(n,), daemon=True) for n in range(clients)]
-        for thread in self.threads:
-            thread.start()
-
-    def _knock(self, number):
-        count = 0
-        while not self.over.wait(0.005):
-            name = "knock-%d-%d" % (number, count)
-            count += 1
-            try:
-                client = self.connect()
-            except ConnectionRefusedError as error:
-                self.refused.append(error)
-                continue
-            except OSError:
-                continue
-            try:
-                self.came += 1
-                if client.send(name)[0] == 250:
-                    self.acknowledged.add(name)
-            except (OSError, ValueError):
-                pass
-            finally:
-                client.close()
-
-    def stop(self):
-        self.over.set()
-        for thread in self.threads:
-            thread.join(60)
-
-
-def arrives(remote, names, what):
-    wait_for("what was acknowledged arrives (%s)" % what, 60, lambda: not remote.missing(names), 0.1)
-
-
-def send(prefix, count, size=2048):
-    """Sends messages that must be taken; their names."""
-    client, names = Client(Port.port), {"%s-%d" % (prefix, n) for n in range(count)}
-    for name in names:
-        reply = client.send(name, size)
-        if reply[0] != 250:
-            fail("not taken: %s" % (reply,))
-    client.close()
-    return names
 
 
 def refusals(m):
