@@ -9,7 +9,14 @@ use tokio::net::TcpListener;
 
 use crate::observe::{Events, ProcessEvent};
 
-use super::listener::{BindError, Entrance};
+/// A socket that the service manager handed over is no listening one, or can't be used.
+#[derive(Debug, thiserror::Error)]
+#[error("can't listen on the service manager's socket {name:?}: {source}; check the socket unit")]
+pub struct UnusableSocket {
+    /// As the socket unit calls it.
+    name: String,
+    source: io::Error,
+}
 
 /// Of systemd: what the descriptors are called, in their order, with colons between.
 const NAMES: &str = "LISTEN_FDNAMES";
@@ -27,35 +34,32 @@ impl HandedOver {
         clippy::disallowed_methods,
         reason = "what systemd says of its sockets is no configuration"
     )]
-    pub(super) fn from_process() -> Result<HandedOver, BindError> {
+    pub(super) fn from_process() -> Result<HandedOver, UnusableSocket> {
         let mut given = ListenFd::from_env();
         let names = std::env::var(NAMES).unwrap_or_default();
         let mut names = names.split(':');
         let mut sockets = Vec::with_capacity(given.len());
         for at in 0..given.len() {
             let name = names.next().unwrap_or_default().to_owned();
-            let unusable = |source| BindError::HandedOver {
-                name: name.clone(),
-                source,
-            };
-            let socket = given.take_tcp_listener(at).map_err(unusable)?;
-            sockets.extend(socket.map(|socket| (name, socket)));
+            match given.take_tcp_listener(at) {
+                Ok(socket) => sockets.extend(socket.map(|socket| (name, socket))),
+                Err(source) => return Err(UnusableSocket { name, source }),
+            }
         }
         Ok(HandedOver(sockets))
     }
 
-    /// Those for this entrance: then it needs none of its own.
+    /// Those with this name: then none are to be opened for it.
     ///
     /// # Errors
     /// The system has trouble with one of them.
     pub(super) fn take(
         &mut self,
-        entrance: Entrance,
-    ) -> Result<Vec<(TcpListener, SocketAddr)>, BindError> {
-        let for_it = |(name, _): &mut (String, StdListener)| name == entrance.name();
-        let taken = self.0.extract_if(.., for_it);
+        wanted: &str,
+    ) -> Result<Vec<(TcpListener, SocketAddr)>, UnusableSocket> {
+        let taken = self.0.extract_if(.., |(name, _)| name == wanted);
         let usable = taken.map(|(name, socket)| {
-            into_tokio(socket).map_err(|source| BindError::HandedOver { name, source })
+            into_tokio(socket).map_err(|source| UnusableSocket { name, source })
         });
         usable.collect()
     }
@@ -89,9 +93,9 @@ mod tests {
             (name.to_owned(), socket)
         };
         let mut given = HandedOver(vec![socket("smtp"), socket("smtps"), socket("smtp")]);
-        assert_eq!(given.take(Entrance::Clear(25)).unwrap().len(), 2);
-        assert_eq!(given.take(Entrance::Clear(25)).unwrap().len(), 0);
-        assert_eq!(given.take(Entrance::Tls(465)).unwrap().len(), 1);
+        assert_eq!(given.take("smtp").unwrap().len(), 2);
+        assert_eq!(given.take("smtp").unwrap().len(), 0);
+        assert_eq!(given.take("smtps").unwrap().len(), 1);
         assert!(given.0.is_empty());
     }
 

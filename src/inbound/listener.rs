@@ -10,7 +10,7 @@ use crate::config::SmtpdConfig;
 use crate::mail::limits::LISTEN_BACKLOG;
 use crate::observe::{Events, ProcessEvent};
 
-use super::handed_over::HandedOver;
+use super::handed_over::{HandedOver, UnusableSocket};
 
 /// Why the relay can't listen. One line that names the variable to change.
 #[derive(Debug, thiserror::Error)]
@@ -45,16 +45,9 @@ pub enum BindError {
         /// What the system says.
         source: io::Error,
     },
-    /// What the service manager opened for us is no listening socket.
-    #[error(
-        "can't listen on the service manager's socket {name:?}: {source}; check the socket unit"
-    )]
-    HandedOver {
-        /// As the socket unit calls it.
-        name: String,
-        /// What the system says.
-        source: io::Error,
-    },
+    /// What the service manager opened for us.
+    #[error(transparent)]
+    HandedOver(#[from] UnusableSocket),
 }
 
 /// A port, and how a client begins there.
@@ -67,7 +60,7 @@ pub(super) enum Entrance {
 }
 
 impl Entrance {
-    /// As the log calls it.
+    /// As the log calls it, and a socket unit its descriptors.
     pub(super) fn name(self) -> &'static str {
         match self {
             Entrance::Clear(_) => "smtp",
@@ -97,7 +90,7 @@ pub(super) fn bind_all(
     handed_over: &mut HandedOver,
     events: &Events,
 ) -> Result<Vec<(TcpListener, SocketAddr)>, BindError> {
-    let given = handed_over.take(entrance)?;
+    let given = handed_over.take(entrance.name())?;
     if !given.is_empty() {
         return Ok(given);
     }

@@ -110,7 +110,7 @@ impl<L: HostLookup> Inbound<L> {
         let clear = Entrance::Clear(config.smtpd.port);
         let implicit = config.tls.as_ref().and_then(|tls| tls.port);
         let mut listeners = Vec::new();
-        let mut handed_over = HandedOver::from_process()?;
+        let mut handed_over = HandedOver::from_process().map_err(listener::BindError::from)?;
         for entrance in std::iter::once(clear).chain(implicit.map(Entrance::Tls)) {
             let bound = listener::bind_all(&config.smtpd, entrance, &mut handed_over, &events)?;
             listeners.extend(bound.into_iter().map(|(socket, at)| (socket, at, entrance)));
