@@ -135,13 +135,15 @@ fn code_block(kind: &CodeBlockKind<'_>, code: &str) -> String {
     out + "</code></pre>\n"
 }
 
-/// A name in a table, which may be parted behind its underscores and before its capitals: on a phone nothing
-/// else would stand beside it.
+/// A name in a table, which may be parted behind its underscores, before its capitals, and before the slashes
+/// of a path: on a phone nothing else would stand beside it.
 fn breakable(name: &str) -> String {
     let mut out = String::from("<code>");
     let mut before = ' ';
-    for c in name.chars() {
-        if before == '_' || (before.is_lowercase() && c.is_uppercase()) {
+    let behind = name.chars().skip(1).chain([' ']);
+    for (c, next) in name.chars().zip(behind) {
+        let is_in_path = c == '/' && before.is_alphanumeric() && next.is_alphabetic();
+        if before == '_' || (before.is_lowercase() && c.is_uppercase()) || is_in_path {
             out.push_str("<wbr>");
         }
         out.push_str(&site::escaped(&c.to_string()));
