@@ -59,7 +59,7 @@ GopherPost reads environment variables, and the file `.env` in its working direc
 in the environment wins over `.env`. Nothing else of `.env` than variables that begin with `SMTP_`
 is used, and what is in it does not become part of the environment.
 
-A command other than `serve`, where there is neither a `.env` nor such a variable in the environment, takes
+A command other than `serve`, where neither the environment nor `.env` has such a variable, takes
 `/etc/gopherpost/gopherpost.env` if it is there, and looks for the control socket in `/run/gopherpost`: so
 `gopherpost queue list` finds the relay that is installed as a service.
 

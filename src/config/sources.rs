@@ -88,19 +88,17 @@ impl Sources {
         sources
     }
 
-    /// The same for a command: where no `.env` is, the settings of the relay that is installed on this
-    /// machine, if one is and nothing in the environment leads elsewhere.
+    /// The same for a command: where no variable is set, the settings of the relay that is installed on this
+    /// machine, if one is. A `.env` of another program leads nowhere.
     #[must_use]
     pub fn for_command() -> Sources {
-        let mut sources = Sources::of_process_alone();
+        let mut sources = Sources::from_process();
         let installed = Path::new(INSTALLED_ENV_FILE);
-        if sources.given.is_empty() && !Path::new(DOTENV).exists() && installed.exists() {
+        if sources.given.is_empty() && sources.problems.is_empty() && installed.exists() {
             let runtime_directory = sources.runtime_directory.take();
             sources.runtime_directory =
                 runtime_directory.or(Some(INSTALLED_RUNTIME_DIRECTORY.to_owned()));
             sources.add_named_file(installed);
-        } else {
-            sources.add_file();
         }
         sources
     }

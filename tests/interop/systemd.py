@@ -89,6 +89,8 @@ def refusals(m):
 
 def first_time(m, remote):
     step("install.sh on the fresh system")
+    # Of another program; commands find the relay all the same.
+    m.put("/root/.env", "DATABASE_URL=postgres://db/app\n")
     m.put("/root/values.env", "".join(line + "\n" for line in [
         "# as an operator would keep it",
         "SMTP_HOSTNAME=gp.test",
