@@ -20,6 +20,7 @@ async fn the_service_manager_hears_of_readiness_the_queue_reloads_and_the_end() 
     manager.hears("0 queued, 0 deferred, 1 held").await;
 
     world.relay().does(["reload"]).await.ends_with(0);
+    world.log().tells("reloaded").await;
     let reloading = manager.hears("RELOADING=1").await;
     let clock = reloading
         .lines()
