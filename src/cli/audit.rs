@@ -6,7 +6,7 @@ use clap::{Args, Subcommand};
 use hyper::Method;
 
 use crate::admin::api::AuditState;
-use crate::config::Config;
+use crate::config::Sources;
 
 use super::ask::{Content, Whom, ask};
 use super::ending::{CommandError, Outcome};
@@ -28,12 +28,12 @@ pub(super) struct Switch {
 }
 
 /// Does it.
-pub(super) fn run(command: &AuditCommand, config: &Config) -> Outcome {
+pub(super) fn run(command: &AuditCommand, sources: &Sources) -> Outcome {
     let (verbose, asked) = match command {
         AuditCommand::On(asked) => (true, asked),
         AuditCommand::Off(asked) => (false, asked),
     };
-    ask(config, Whom::RelayOnly("audit"), async |asker| {
+    ask(sources, Whom::RelayOnly("audit"), async |asker| {
         let order = Content::json(&AuditState { verbose })?;
         let answer = asker.send(Method::PUT, "/api/v1/audit", order).await?;
         let json = answer.text().await?;

@@ -5,7 +5,7 @@ use std::io::Write;
 use clap::{Args, Subcommand};
 
 use crate::admin::api::{Suspend, SuspendedDestination};
-use crate::config::Config;
+use crate::config::Sources;
 use crate::observe::Shown;
 
 use super::ask::{Asker, Content, Whom, ask, segment};
@@ -23,8 +23,8 @@ pub(super) enum DestCommand {
 }
 
 /// Does it.
-pub(super) fn run(command: &DestCommand, config: &Config) -> Outcome {
-    ask(config, Whom::Anyone, async |asker| match command {
+pub(super) fn run(command: &DestCommand, sources: &Sources) -> Outcome {
+    ask(sources, Whom::Anyone, async |asker| match command {
         DestCommand::List(asked) => list(asked, asker).await,
         DestCommand::Suspend(asked) => suspend(asked, asker).await,
         DestCommand::Resume(asked) => resume(asked, asker).await,

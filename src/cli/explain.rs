@@ -6,7 +6,7 @@ use clap::Args;
 
 use crate::admin::api::QueueEntry;
 use crate::admin::{ExplainedHost, ExplainedRecipient, ExplainedWay, Explanation};
-use crate::config::Config;
+use crate::config::Sources;
 use crate::http::EXPLAIN;
 use crate::observe::Shown;
 
@@ -30,10 +30,10 @@ pub(super) struct Explain {
 }
 
 /// Does it.
-pub(super) fn run(asked: &Explain, config: &Config) -> Outcome {
+pub(super) fn run(asked: &Explain, sources: &Sources) -> Outcome {
     let of: String = form_urlencoded::byte_serialize(asked.subject.as_bytes()).collect();
     let path = format!("{EXPLAIN}?of={of}");
-    ask(config, Whom::Anyone, async |asker| {
+    ask(sources, Whom::Anyone, async |asker| {
         let json = asker.lines(&path).await?.text().await?;
         let mut out = output();
         if asked.json {

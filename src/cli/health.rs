@@ -5,7 +5,7 @@ use std::io::Write as _;
 
 use hyper::Method;
 
-use crate::config::Config;
+use crate::config::Sources;
 use crate::observe::Shown;
 
 use super::ask::{Content, Whom, ask};
@@ -13,8 +13,8 @@ use super::ending::{CommandError, Outcome};
 use super::screen::output;
 
 /// Prints what `/healthz` says; fails if that is bad news.
-pub(super) fn run(config: &Config) -> Outcome {
-    ask(config, Whom::RelayOnly("health"), async |asker| {
+pub(super) fn run(sources: &Sources) -> Outcome {
+    ask(sources, Whom::RelayOnly("health"), async |asker| {
         let mut answer = asker
             .send_whatever_comes(Method::GET, "/healthz", Content::Nothing)
             .await?;

@@ -31,7 +31,7 @@ use clap::Parser as _;
 use crate::config::Sources;
 
 use commands::{Cli, Command};
-use ending::{configuration, exit};
+use ending::exit;
 
 /// Does what the command line says. Exit status: 0 done, 1 failed, 2 wrong usage, 3 nothing
 /// matched.
@@ -39,16 +39,15 @@ use ending::{configuration, exit};
 pub fn main() -> ExitCode {
     let cli = Cli::parse();
     let sources = Sources::for_command;
-    let config = || configuration(&sources());
     exit(match cli.command.unwrap_or(Command::Serve) {
         Command::Serve => serve::run(&Sources::from_process()),
         Command::Config { command } => config_check::run(&command, &sources()),
-        Command::Queue { command } => config().and_then(|config| queue::run(&command, &config)),
-        Command::Dest { command } => config().and_then(|config| dest::run(&command, &config)),
-        Command::Explain(asked) => config().and_then(|config| explain::run(&asked, &config)),
-        Command::Audit { command } => config().and_then(|config| audit::run(&command, &config)),
-        Command::Health => config().and_then(|config| health::run(&config)),
-        Command::Reload(asked) => config().and_then(|config| reload::run(&asked, &config)),
+        Command::Queue { command } => queue::run(&command, &sources()),
+        Command::Dest { command } => dest::run(&command, &sources()),
+        Command::Explain(asked) => explain::run(&asked, &sources()),
+        Command::Audit { command } => audit::run(&command, &sources()),
+        Command::Health => health::run(&sources()),
+        Command::Reload(asked) => reload::run(&asked, &sources()),
         Command::Auth { command } => auth_hash::run(&command),
         Command::Dkim { command } => dkim::run(&command, &sources()),
         Command::Completions { shell } => manual::completions(shell),

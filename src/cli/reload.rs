@@ -6,7 +6,7 @@ use clap::Args;
 use hyper::Method;
 
 use crate::admin::api::Reloaded;
-use crate::config::Config;
+use crate::config::Sources;
 use crate::observe::Shown;
 
 use super::ask::{Content, Whom, ask};
@@ -26,8 +26,8 @@ pub(super) struct Reload {
 }
 
 /// Does it.
-pub(super) fn run(asked: &Reload, config: &Config) -> Outcome {
-    ask(config, Whom::RelayOnly("reload"), async |asker| {
+pub(super) fn run(asked: &Reload, sources: &Sources) -> Outcome {
+    ask(sources, Whom::RelayOnly("reload"), async |asker| {
         let answer = asker
             .send(Method::POST, "/api/v1/reload", Content::Nothing)
             .await

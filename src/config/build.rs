@@ -2,6 +2,7 @@
 
 use std::collections::BTreeSet;
 use std::net::SocketAddr;
+use std::path::PathBuf;
 
 use super::dkim_key::{DkimKeyConfig, DkimKeySource};
 use super::problem::{ConfigProblems, Warning};
@@ -89,6 +90,19 @@ pub fn examine(sources: &Sources) -> Examination {
         } else {
             Err(ConfigProblems(problems))
         },
+    }
+}
+
+/// Where the running relay takes commands, whatever else is wrong with its configuration.
+///
+/// # Errors
+/// What can't be read of the sources, and what is wrong with SMTP_CONTROL_SOCKET itself.
+pub fn control_socket(sources: &Sources) -> Result<PathBuf, ConfigProblems> {
+    let mut reader = Reader::new(sources);
+    let socket = reader.value(&table::SMTP_CONTROL_SOCKET);
+    match reader.problems.is_empty() {
+        true => Ok(socket),
+        false => Err(ConfigProblems(reader.problems)),
     }
 }
 

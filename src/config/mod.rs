@@ -38,7 +38,7 @@ mod variable;
 
 pub use amount::span;
 pub use auth_users::{AuthUser, Credential, ScramVerifier};
-pub use build::{Examination, Loaded, examine};
+pub use build::{Examination, Loaded, control_socket, examine};
 pub use choice::{LogFormat, Mode};
 pub use destination_rate::DestinationRates;
 pub use diff::{Differences, diff};

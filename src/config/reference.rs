@@ -61,7 +61,8 @@ is used, and what is in it does not become part of the environment.
 
 A command other than `serve`, where neither the environment nor `.env` has such a variable, takes
 `/etc/gopherpost/gopherpost.env` if it is there, and looks for the control socket in `/run/gopherpost`: so
-`gopherpost queue list` finds the relay that is installed as a service.
+`gopherpost queue list` finds the relay that is installed as a service. Whoever asks a running relay needs only
+`SMTP_CONTROL_SOCKET` to be right.
 
 `gopherpost config check` prints every variable with what is in force and where it comes from, then
 warnings, then all problems at once. It exits with 0 if the relay would start, otherwise with 1.
@@ -84,8 +85,8 @@ warnings, then all problems at once. It exits with 0 if the relay would start, o
 ## Changes while the relay runs
 
 `gopherpost reload`, or SIGHUP, makes the running relay read `.env`, or the file that `SMTP_ENV_FILE` names,
-again, and the files that `X_FILE` names, certificates and keys. What is `live` in the tables below is in force from then on; what says `restart`
-keeps its value until the relay is started again. See [reload.md](reload.md).
+again, and the files that `X_FILE` names, certificates and keys. What is `live` in the tables below is in force
+from then on; what says `restart` keeps its value until the relay is started again. See [reload.md](reload.md).
 
 ## Mistakes
 

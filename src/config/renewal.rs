@@ -38,12 +38,8 @@ impl Loaded {
             });
             ConfigProblems(with_kept.collect())
         })?;
-        let read_twice = self.read_twice.clone();
         Ok(Renewal {
-            loaded: Loaded {
-                read_twice,
-                ..loaded
-            },
+            loaded,
             differences,
         })
     }

@@ -83,7 +83,15 @@ impl Sources {
     /// Never fails: what can't be read becomes a problem that [`super::Config::load`] reports.
     #[must_use]
     pub fn from_process() -> Sources {
-        let mut sources = Sources::of_process_alone();
+        let mut sources = Sources::of([]);
+        sources.host_name = rustix::system::uname()
+            .nodename()
+            .to_string_lossy()
+            .into_owned();
+        sources.logical_cpus = std::thread::available_parallelism().map_or(1, Into::into);
+        sources.read_file = Box::new(read_bounded);
+        // The environment first: what is already there wins.
+        sources.add_environment(std::env::vars_os());
         sources.add_file();
         sources
     }
@@ -94,25 +102,14 @@ impl Sources {
     pub fn for_command() -> Sources {
         let mut sources = Sources::from_process();
         let installed = Path::new(INSTALLED_ENV_FILE);
-        if sources.given.is_empty() && sources.problems.is_empty() && installed.exists() {
+        // Who may not look into its directory is told that, not that there is no relay.
+        let is_there = installed.try_exists().unwrap_or(true);
+        if sources.given.is_empty() && sources.problems.is_empty() && is_there {
             let runtime_directory = sources.runtime_directory.take();
             sources.runtime_directory =
                 runtime_directory.or(Some(INSTALLED_RUNTIME_DIRECTORY.to_owned()));
             sources.add_named_file(installed);
         }
-        sources
-    }
-
-    fn of_process_alone() -> Sources {
-        let mut sources = Sources::of([]);
-        sources.host_name = rustix::system::uname()
-            .nodename()
-            .to_string_lossy()
-            .into_owned();
-        sources.logical_cpus = std::thread::available_parallelism().map_or(1, Into::into);
-        sources.read_file = Box::new(read_bounded);
-        // The environment first: what is already there wins.
-        sources.add_environment(std::env::vars_os());
         sources
     }
 
@@ -205,6 +202,7 @@ impl Sources {
                     format!("{name} stands in {file} more than once, and only the first counts"),
                     "remove the others",
                 ));
+                continue;
             }
             if name == ENV_FILE && !value.trim().is_empty() {
                 let what = format!("cannot stand in {file}; set it in the environment");
@@ -220,9 +218,6 @@ impl Sources {
             value: value.to_owned(),
             origin: origin.clone(),
         };
-        if self.in_file.contains_key(name) {
-            return; // the first counts
-        }
         self.in_file.insert(name.to_owned(), given());
         match self.given.get(name) {
             Some(first) if first.value != value => {}
@@ -243,6 +238,7 @@ impl Sources {
                 None => self.given.remove(name),
             };
         }
+        self.read_twice.clone_from(names);
     }
 
     /// Whoever comes first wins.

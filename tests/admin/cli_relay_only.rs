@@ -159,3 +159,15 @@ async fn a_reader_that_has_seen_enough_is_no_error() {
         assert!(!ran.complaint.contains("roken pipe"), "{ran:?}");
     }
 }
+
+#[tokio::test]
+async fn a_relay_that_runs_is_in_reach_while_its_settings_are_wrong() {
+    let world = World::new().await;
+    world.relay().set_in_file("SMTP_RELAY_USER", "ann");
+    world.relay().does(["health"]).await.ends_with(0);
+    world.relay().does(["queue", "list"]).await.ends_with(0);
+    // Without one they are the command's own.
+    world.relay().terminate().await;
+    let ran = world.relay().does(["queue", "list"]).await.ends_with(1);
+    ran.complains("expected SMTP_RELAY_PASSWORD");
+}

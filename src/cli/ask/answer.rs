@@ -67,7 +67,7 @@ impl Answer {
 
     /// Itself, or what stands in the refusal.
     pub(super) async fn unless_refused(mut self) -> Result<Answer, CommandError> {
-        if self.status.is_success() {
+        if self.is_good_news() {
             return Ok(self);
         }
         let status = self.status;

@@ -16,9 +16,9 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 use tokio::signal::unix::{SignalKind, signal};
 
-use crate::config::Config;
+use crate::config::{Sources, control_socket};
 
-use super::ending::{CommandError, Outcome, say};
+use super::ending::{CommandError, Outcome, configuration, say};
 use super::surroundings;
 
 pub(super) use answer::{Answer, printable};
@@ -44,20 +44,23 @@ pub(super) enum Whom {
 
 /// Gives a command somebody to ask, and waits until it has ended. What it was about when the user
 /// interrupts it is dropped, and what it opened is closed.
+///
+/// For a relay that runs, where it listens is all that has to be right in the configuration: so its queue is in
+/// reach while a setting is wrong, or where only the service has all of them (`LoadCredential=`).
 pub(super) fn ask(
-    config: &Config,
+    sources: &Sources,
     whom: Whom,
     command: impl AsyncFnOnce(&Asker) -> Outcome,
 ) -> Outcome {
-    let socket = &config.control_socket;
-    if relay::runs(socket)? {
+    let socket = control_socket(sources).map_err(CommandError::failed)?;
+    if relay::runs(&socket)? {
         // A list of everything keeps a CPU busy that the relay may want. It is all the same if this fails.
         let _ = rustix::process::nice(NICENESS);
         let runtime = tokio::runtime::Builder::new_current_thread()
             .enable_all()
             .build()
             .map_err(CommandError::failed)?;
-        return runtime.block_on(until_interrupted(command, Asker::of_relay(socket.clone())));
+        return runtime.block_on(until_interrupted(command, Asker::of_relay(socket)));
     }
     match whom {
         Whom::RelayOnly(what) => Err(CommandError::Failed(format!(
@@ -65,8 +68,9 @@ pub(super) fn ask(
             socket.display()
         ))),
         Whom::Anyone => {
+            let config = configuration(sources)?;
             say(&"no relay runs: the queue is opened by this command");
-            offline::with_queue(config, async |api| {
+            offline::with_queue(&config, async |api| {
                 until_interrupted(command, Asker::of_queue(api)).await
             })
         }

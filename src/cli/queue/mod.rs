@@ -15,7 +15,7 @@ mod watch;
 
 use clap::Subcommand;
 
-use crate::config::Config;
+use crate::config::Sources;
 
 use super::ask::{Whom, ask};
 use super::ending::{CommandError, Outcome};
@@ -53,57 +53,59 @@ pub(super) enum QueueCommand {
 }
 
 /// Does it.
-pub(super) fn run(command: &QueueCommand, config: &Config) -> Outcome {
+pub(super) fn run(command: &QueueCommand, sources: &Sources) -> Outcome {
     use order::Action;
     let anyone = Whom::Anyone;
     match command {
-        QueueCommand::List(asked) => {
-            ask(config, anyone, async |asker| list::list(asked, asker).await)
-        }
-        QueueCommand::Show(asked) => {
-            ask(config, anyone, async |asker| show::show(asked, asker).await)
-        }
-        QueueCommand::Retry(asked) => paced(Action::Retry, asked, config),
-        QueueCommand::Hold(asked) => ordered(Action::Hold, asked, config),
-        QueueCommand::Release(asked) => paced(Action::Release, asked, config),
-        QueueCommand::Purge(asked) => ordered(Action::Purge, asked, config),
-        QueueCommand::Restore(asked) => ordered(Action::Restore, asked, config),
-        QueueCommand::Bounce(asked) => ordered(Action::Bounce, asked, config),
-        QueueCommand::Stats(asked) => ask(config, anyone, async |asker| {
+        QueueCommand::List(asked) => ask(sources, anyone, async |asker| {
+            list::list(asked, asker).await
+        }),
+        QueueCommand::Show(asked) => ask(sources, anyone, async |asker| {
+            show::show(asked, asker).await
+        }),
+        QueueCommand::Retry(asked) => paced(Action::Retry, asked, sources),
+        QueueCommand::Hold(asked) => ordered(Action::Hold, asked, sources),
+        QueueCommand::Release(asked) => paced(Action::Release, asked, sources),
+        QueueCommand::Purge(asked) => ordered(Action::Purge, asked, sources),
+        QueueCommand::Restore(asked) => ordered(Action::Restore, asked, sources),
+        QueueCommand::Bounce(asked) => ordered(Action::Bounce, asked, sources),
+        QueueCommand::Stats(asked) => ask(sources, anyone, async |asker| {
             stats::stats(asked, asker).await
         }),
         QueueCommand::History(asked) => {
             asked.says_whose()?;
-            ask(config, anyone, async |asker| {
+            ask(sources, anyone, async |asker| {
                 history::history(asked, asker).await
             })
         }
-        QueueCommand::Export(asked) => ask(config, anyone, async |asker| {
+        QueueCommand::Export(asked) => ask(sources, anyone, async |asker| {
             export::export(asked, asker).await
         }),
-        QueueCommand::Import(asked) => ask(config, anyone, async |asker| {
+        QueueCommand::Import(asked) => ask(sources, anyone, async |asker| {
             import::import(asked, asker).await
         }),
-        QueueCommand::Verify(asked) => ask(config, anyone, async |asker| {
+        QueueCommand::Verify(asked) => ask(sources, anyone, async |asker| {
             verify::verify(asked, asker).await
         }),
         QueueCommand::Watch(asked) => {
             let whom = Whom::RelayOnly("watch");
-            ask(config, whom, async |asker| watch::watch(asked, asker).await)
+            ask(sources, whom, async |asker| {
+                watch::watch(asked, asker).await
+            })
         }
     }
 }
 
-fn ordered(action: order::Action, asked: &order::Ordering, config: &Config) -> Outcome {
+fn ordered(action: order::Action, asked: &order::Ordering, sources: &Sources) -> Outcome {
     let order = asked.order(None)?;
-    ask(config, Whom::Anyone, async |asker| {
+    ask(sources, Whom::Anyone, async |asker| {
         order::carry_out(action, order, asked, asker).await
     })
 }
 
-fn paced(action: order::Action, asked: &order::PacedOrdering, config: &Config) -> Outcome {
+fn paced(action: order::Action, asked: &order::PacedOrdering, sources: &Sources) -> Outcome {
     let order = asked.ordering.order(asked.rate.clone())?;
-    ask(config, Whom::Anyone, async |asker| {
+    ask(sources, Whom::Anyone, async |asker| {
         order::carry_out(action, order, &asked.ordering, asker).await
     })
 }
