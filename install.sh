@@ -361,19 +361,9 @@ problems_of_ports() {
     if endpoint=$(health_endpoint); then tell_rival SMTP_HEALTH_ADDR "${endpoint% *}" "${endpoint#* }"; fi
 }
 
-# Status 1: somebody answers, but not OK. By bash itself: a fresh machine may have no curl.
+# Asked of the relay itself, with nothing of our own environment.
 is_healthy() {
-    local endpoint host port answer=''
-    if ! endpoint=$(health_endpoint); then
-        if systemctl is-active -q gopherpost.service; then return 0; else return 1; fi
-    fi
-    host=${endpoint% *} port=${endpoint#* }
-    case $host in 0.0.0.0) host=127.0.0.1 ;; ::) host=::1 ;; esac
-    { exec 3<>"/dev/tcp/$host/$port"; } 2>/dev/null || return 1
-    printf 'GET /healthz HTTP/1.0\r\n\r\n' >&3
-    IFS= read -r -t 5 answer <&3 || true
-    exec 3>&-
-    case $answer in *' 200 '*) return 0 ;; *) return 1 ;; esac
+    env -i SMTP_ENV_FILE="$env_file" RUNTIME_DIRECTORY=/run/gopherpost "$program" health >/dev/null 2>&1
 }
 
 # --- The files ---
